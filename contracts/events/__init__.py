@@ -1,0 +1,1 @@
+"""One file per subject: what can happen to it."""

@@ -1,0 +1,59 @@
+"""The control plane's own facts: leases, names, secrets' references, skipped events, parked messages."""
+
+from contracts.envelope import Event
+from contracts.types import Count, Id, Name, Text
+
+
+class LeaseAcquired(Event):
+    """A process leads from here on; its epoch is the version of this event in its stream."""
+
+    type = "lease.acquired"
+    name: Id
+    epoch: Count
+    holder: Name
+
+
+class NameClaimed(Event):
+    """A unique name belongs to this subject."""
+
+    type = "name.claimed"
+    kind: Id
+    name: Name
+    owner: Id
+
+
+class NameReleased(Event):
+    """A unique name is free again."""
+
+    type = "name.released"
+    kind: Id
+    name: Name
+
+
+class SecretRotated(Event):
+    """The vault holds a new version of a secret; the event holds none of it."""
+
+    type = "secret.rotated"
+    secret_id: Id
+    version: Count
+    purpose: Text = ""
+
+
+class FoldSkipped(Event):
+    """An operator lets one service pass over one event that it cannot digest."""
+
+    type = "fold.skipped"
+    service: Id
+    position: Count
+    event_id: Name
+    why: Text
+
+
+class ProposalParked(Event):
+    """A proposal was set aside with its reason, and waits for an operator."""
+
+    type = "proposal.parked"
+    parked_id: Name
+    proposer: Name
+    code: Id
+    detail: Text
