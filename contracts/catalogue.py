@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from contracts.events import alert, control, environment, gpu, instance, model, node, queue, strategy
+from contracts.upcast import upcast
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -93,7 +94,6 @@ _ENTRIES = (
     _fact(control.NameReleased, "gateway"),
     _fact(control.SecretRotated, "vault", "gateway"),
     _fact(control.FoldSkipped, "gateway"),
-    _fact(control.ProposalParked, "journal"),
 )
 
 CATALOGUE: dict[tuple[str, int], Entry] = {
@@ -116,8 +116,9 @@ def entry_of(type_: str, schema_version: int) -> Entry:
 
 
 def read(recorded: Recorded) -> Event:
-    """Return the recorded event's payload as its class; raises UnknownType or ValidationError."""
-    return entry_of(recorded.type, recorded.schema_version).event.model_validate(recorded.data)
+    """Return the recorded event's payload as today's class; raises UnknownType or ValidationError."""
+    version, data = upcast(recorded.type, recorded.schema_version, recorded.data)
+    return entry_of(recorded.type, version).event.model_validate(data)
 
 
 def types(events: Iterable[type[Event]]) -> frozenset[str]:

@@ -39,7 +39,10 @@ class AlertDelivered(Event):
 
 
 class AlertDeliveryFailed(Event):
-    """A webhook did not take the message after this attempt; `gives_up` tells whether it was the last."""
+    """A webhook did not take the message after this attempt; `gives_up` tells whether it was the last.
+
+    status_code: what it answered, if it did; 410 means that it wants no more of them.
+    """
 
     type = "alert.delivery_failed"
     message_id: Name
@@ -48,6 +51,7 @@ class AlertDeliveryFailed(Event):
     attempt: Count
     error: Text
     gives_up: bool
+    status_code: Count | None = None
 
 
 class WebhookRegistered(Event):

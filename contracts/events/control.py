@@ -1,4 +1,4 @@
-"""The control plane's own facts: leases, names, secrets' references, skipped events, parked messages."""
+"""The control plane's own facts: leases, names, secrets' references, skipped events."""
 
 from contracts.envelope import Event
 from contracts.types import Count, Id, Name, Text
@@ -47,13 +47,3 @@ class FoldSkipped(Event):
     position: Count
     event_id: Name
     why: Text
-
-
-class ProposalParked(Event):
-    """A proposal was set aside with its reason, and waits for an operator."""
-
-    type = "proposal.parked"
-    parked_id: Name
-    proposer: Name
-    code: Id
-    detail: Text

@@ -1,0 +1,1 @@
+"""What puts Quartermaster on machines: engines, images, migrations, dashboards."""

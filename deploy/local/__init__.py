@@ -1,0 +1,1 @@
+"""The engines of one machine, PostgreSQL and RabbitMQ, without Docker or system services."""

@@ -1,0 +1,1 @@
+"""What the broker is told at boot: who may do what."""

@@ -1,0 +1,1 @@
+"""Whether a command is obeyed, and what it comes to: pure functions."""

@@ -1,0 +1,29 @@
+"""What RabbitMQ's client raises, as errors of our own tree."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from aio_pika import exceptions
+
+from services.chassis.errors import Refused, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def mapped(doing: str) -> Iterator[None]:
+    """Turn the client's errors into Unavailable, or Refused where a repeat would not help."""
+    try:
+        yield
+    except exceptions.PublishError as error:
+        raise Refused(f"{doing}: nobody is bound to receive it") from error
+    except exceptions.ChannelAccessRefused as error:
+        raise Refused(f"{doing}: {error}") from error
+    except (TimeoutError, asyncio.TimeoutError) as error:
+        raise Unavailable(f"{doing}: the broker did not answer in time") from error
+    except (exceptions.AMQPError, ConnectionError, OSError, RuntimeError) as error:
+        raise Unavailable(f"{doing}: {error or type(error).__name__}") from error

@@ -1,0 +1,190 @@
+"""PostgreSQL: a pool, transactions, and its errors in our tree; nobody else speaks asyncpg."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import asyncpg
+
+from services.chassis.database_errors import mapped
+from services.chassis.errors import Unavailable
+from services.chassis.queries import Queries
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+__all__ = ["Database", "Queries", "Record", "Statements", "connect_pool"]
+
+Record = asyncpg.Record
+Isolation = Literal["read_committed", "repeatable_read", "serializable"]
+
+_BETWEEN_ATTEMPTS_S = 0.2
+_JSONB_VERSION = b"\x01"
+
+
+class Statements(Protocol):
+    """What runs a statement: the database itself, or one transaction of it.
+
+    json and jsonb come back as bytes and are given as bytes or str. Every method raises
+    Unavailable, Conflict, Refused or Bug; `numbers["sqlstate"]` tells which error it was.
+    """
+
+    async def fetch(self, sql: str, *args: Any) -> list[Record]:
+        """Return all rows."""
+
+    async def fetchrow(self, sql: str, *args: Any) -> Record | None:
+        """Return the first row, if any."""
+
+    async def fetchval(self, sql: str, *args: Any) -> Any:
+        """Return the first column of the first row, None without a row."""
+
+    async def execute(self, sql: str, *args: Any) -> str:
+        """Return the command tag, such as `UPDATE 1`."""
+
+
+class Transaction:
+    """One connection inside BEGIN and COMMIT."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    async def fetch(self, sql: str, *args: Any) -> list[Record]:
+        """Return all rows."""
+        with mapped():
+            rows: list[Record] = await self._connection.fetch(sql, *args)
+        return rows
+
+    async def fetchrow(self, sql: str, *args: Any) -> Record | None:
+        """Return the first row, if any."""
+        with mapped():
+            row: Record | None = await self._connection.fetchrow(sql, *args)
+        return row
+
+    async def fetchval(self, sql: str, *args: Any) -> Any:
+        """Return the first column of the first row, None without a row."""
+        with mapped():
+            return await self._connection.fetchval(sql, *args)
+
+    async def execute(self, sql: str, *args: Any) -> str:
+        """Return the command tag; without args, `sql` may hold several statements."""
+        with mapped():
+            return str(await self._connection.execute(sql, *args))
+
+
+class Database:
+    """A pool of connections of one role."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Transaction]:
+        """Yield one connection outside of any transaction, for locks that outlive one."""
+        with mapped():
+            async with self._pool.acquire() as connection:
+                yield Transaction(connection)
+
+    @asynccontextmanager
+    async def transaction(
+        self, *, isolation: Isolation | None = None, readonly: bool = False
+    ) -> AsyncIterator[Transaction]:
+        """Yield a transaction: committed at the end of the block, rolled back by any error."""
+        with mapped():
+            async with (
+                self._pool.acquire() as connection,
+                connection.transaction(isolation=isolation, readonly=readonly),
+            ):
+                yield Transaction(connection)
+
+    async def fetch(self, sql: str, *args: Any) -> list[Record]:
+        """Return all rows."""
+        async with self.session() as session:
+            return await session.fetch(sql, *args)
+
+    async def fetchrow(self, sql: str, *args: Any) -> Record | None:
+        """Return the first row, if any."""
+        async with self.session() as session:
+            return await session.fetchrow(sql, *args)
+
+    async def fetchval(self, sql: str, *args: Any) -> Any:
+        """Return the first column of the first row, None without a row."""
+        async with self.session() as session:
+            return await session.fetchval(sql, *args)
+
+    async def execute(self, sql: str, *args: Any) -> str:
+        """Return the command tag, such as `UPDATE 1`."""
+        async with self.session() as session:
+            return await session.execute(sql, *args)
+
+    async def close(self, *, timeout_s: float = 5.0) -> None:
+        """Give the connections back; those still busy after the time-out are cut."""
+        try:
+            await asyncio.wait_for(self._pool.close(), timeout_s)
+        except TimeoutError:
+            self._pool.terminate()
+
+
+async def connect_pool(
+    url: str,
+    *,
+    service: str,
+    min_size: int = 1,
+    max_size: int = 4,
+    command_timeout_s: float = 30.0,
+    patience_s: float = 30.0,
+) -> Database:
+    """Return a database, waiting at most `patience_s` for a server that is still starting.
+
+    Raises Unavailable when it does not answer by then, Bug when it refuses the role.
+    """
+    last = Unavailable("the database does not answer")
+    try:
+        async with asyncio.timeout(patience_s):
+            while True:
+                try:
+                    return await _connect(url, service, min_size, max_size, command_timeout_s)
+                except Unavailable as error:
+                    last = error
+                await asyncio.sleep(_BETWEEN_ATTEMPTS_S)
+    except TimeoutError:
+        raise last from None
+
+
+async def _connect(
+    url: str, service: str, min_size: int, max_size: int, command_timeout_s: float
+) -> Database:
+    with mapped():
+        pool = await asyncpg.create_pool(  # type: ignore[no-untyped-call]
+            url,
+            min_size=min_size,
+            max_size=max_size,
+            command_timeout=command_timeout_s,
+            server_settings={"application_name": f"qm-{service}", "timezone": "UTC"},
+            init=_json_as_bytes,
+            reset=_keep,
+        )
+    return Database(pool)
+
+
+async def _json_as_bytes(connection: Any) -> None:
+    """Hand JSON through untouched: whoever needs it parsed parses it, once."""
+    await connection.set_type_codec(
+        "json", schema="pg_catalog", encoder=_to_bytes, decoder=bytes, format="binary"
+    )
+    await connection.set_type_codec(
+        "jsonb",
+        schema="pg_catalog",
+        encoder=lambda value: _JSONB_VERSION + _to_bytes(value),
+        decoder=lambda value: bytes(value[1:]),
+        format="binary",
+    )
+
+
+async def _keep(_: Any) -> None:
+    """Leave the session as it is: nobody changes it, and a reset costs a round trip."""
+
+
+def _to_bytes(value: bytes | str) -> bytes:
+    return value if isinstance(value, bytes) else value.encode()

@@ -1,0 +1,190 @@
+"""Follow the log: every recorded event of some types, in order, once, whatever the broker loses."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import orjson
+import structlog
+
+from services.chassis import wire
+from services.chassis.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from contracts.envelope import Recorded
+    from services.chassis.clock import Clock
+    from services.chassis.ports import Bus, Delivery, Inbox
+
+log = structlog.get_logger(__name__)
+
+SILENCE_S = 7.0  # three beacons missed: the queue or the journal is gone
+RETRY_S = 0.3
+PAGE_TIMEOUT_S = 10.0
+MAX_BATCH_RUNS = 64
+
+
+class Follower:
+    """Yields recorded events; a hole is filled from history, what was seen already is dropped.
+
+    types: what to yield; runs without any of them are passed over undecoded.
+    telemetry_window_s: how far back telemetry is wanted at a start (s); None for all there is.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        service: str,
+        types: frozenset[str],
+        clock: Clock,
+        *,
+        telemetry_window_s: float | None = None,
+    ) -> None:
+        self._bus, self._service, self._clock = bus, service, clock
+        self._types = types
+        self._window_s = telemetry_window_s
+        self.on_moved: Callable[[], None] = lambda: None
+        self.position = 0
+        self.head = 0
+        self.moment: datetime | None = None
+        self.live = False
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether everything known to be recorded has been yielded and folded."""
+        return self.live and self.position >= self.head
+
+    async def batches(self) -> AsyncIterator[Sequence[Recorded]]:
+        """Yield batches for ever; asking for the next one says that the last one was folded."""
+        while True:
+            inbox: Inbox | None = None
+            try:
+                # Bind first, then catch up: what is recorded meanwhile waits in the queue.
+                inbox = await self._bus.follow(self._service)
+                async for batch in self._catch_up():
+                    yield batch
+                self.live = True
+                self.on_moved()
+                async for batch in self._live(inbox):
+                    yield batch
+            except Unavailable as error:
+                self.live = False
+                log.info("following again", service=self._service, because=error.detail)
+                await self._clock.sleep(RETRY_S)
+            finally:
+                if inbox is not None:
+                    with suppress(Unavailable):
+                        await inbox.close()
+
+    async def history(
+        self, types: frozenset[str] | None, after: int
+    ) -> tuple[int, list[Recorded], bool]:
+        """Return one page: the position it reaches through, its events, and whether it is the last.
+
+        Raises Unavailable.
+        """
+        question = orjson.dumps(
+            {
+                "op": "history",
+                "types": None if types is None else sorted(types),
+                "after": after,
+                "telemetry_since": self._telemetry_since(),
+            }
+        )
+        headers, body = await self._bus.ask(
+            wire.EXCHANGE_JOURNAL, wire.QUEUE_JOURNAL, question, timeout_s=PAGE_TIMEOUT_S
+        )
+        if "error" in headers:
+            raise Unavailable(f"history: {headers['error']}")
+        through, head = int(headers["through"]), int(headers["head"])
+        self.head = max(self.head, head)
+        self._see(headers.get("now"))
+        return through, list(wire.decode_run(body)), through >= head
+
+    def _telemetry_since(self) -> datetime | None:
+        # While live, a hole is filled whole; the window only bounds a start.
+        if self._window_s is None or self.live:
+            return None
+        return self._clock.now() - timedelta(seconds=self._window_s)
+
+    async def _catch_up(self, until: int | None = None) -> AsyncIterator[Sequence[Recorded]]:
+        """Yield pages of history to the head, asking for the next one while one is folded."""
+        page = asyncio.create_task(self.history(self._types, self.position))
+        try:
+            while True:
+                through, events, last = await page
+                done = last or (until is not None and through >= until)
+                if not done:
+                    page = asyncio.create_task(self.history(self._types, through))
+                if events:
+                    yield events
+                self._move(through)
+                if done:
+                    return
+        finally:
+            page.cancel()
+
+    async def _live(self, inbox: Inbox) -> AsyncIterator[Sequence[Recorded]]:
+        while True:
+            delivery = await inbox.next(SILENCE_S)
+            if delivery is None:
+                raise Unavailable("no run and no beacon came")
+            async for batch in self._take(inbox, delivery):
+                yield batch
+
+    async def _take(self, inbox: Inbox, first: Delivery) -> AsyncIterator[Sequence[Recorded]]:
+        """Yield what one delivery, and those that came right behind it, bring."""
+        batch: list[Recorded] = []
+        reached = self.position
+        deliveries = [first]
+        while inbox.ready() and len(deliveries) < MAX_BATCH_RUNS:
+            if (more := await inbox.next(0)) is not None:
+                deliveries.append(more)
+        for delivery in deliveries:
+            start, end = self._span(delivery)
+            if end <= reached:
+                continue
+            if start > reached + 1:
+                if batch:
+                    yield batch
+                    batch = []
+                self._move(reached)
+                async for page in self._catch_up(until=end):
+                    yield page
+                reached = self.position
+                continue
+            if not self._types.isdisjoint(delivery.headers["types"]):
+                batch += [
+                    event
+                    for event in wire.decode_run(delivery.body, self._types)
+                    if event.position > reached
+                ]
+            reached = end
+        if batch:
+            yield batch
+        self._move(reached)
+
+    def _move(self, position: int) -> None:
+        if position > self.position:
+            self.position = position
+            self.on_moved()
+
+    def _span(self, delivery: Delivery) -> tuple[int, int]:
+        """Return the first and last position of a run; a beacon is an empty run behind its head."""
+        self._see(delivery.headers.get("now"))
+        if delivery.routing_key == wire.BEACON:
+            head = int(delivery.headers["head"])
+            self.head = max(self.head, head)
+            return head + 1, head
+        start, end = int(delivery.headers["from"]), int(delivery.headers["to"])
+        self.head = max(self.head, end)
+        return start, end
+
+    def _see(self, moment: str | None) -> None:
+        if moment is not None:
+            seen = datetime.fromisoformat(moment)
+            self.moment = seen if self.moment is None else max(self.moment, seen)

@@ -1,0 +1,99 @@
+"""Run one service: logging, telemetry, signals, health, drain."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from pydantic import ValidationError
+
+from services.chassis import logging, telemetry
+from services.chassis.clock import Clock, SystemClock
+from services.chassis.errors import QuartermasterError
+from services.chassis.health import Health, serve_health
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+DRAIN_S = 5.0
+BAD_SETTINGS, FAILED = 2, 1
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every service is given."""
+
+    service: str
+    clock: Clock
+    stop: asyncio.Event
+    health: Health
+    log: Any
+
+
+def run(service: str, main: Callable[[Context], Awaitable[None]]) -> int:
+    """Run `main` until it ends, fails or is told to stop; return the exit code.
+
+    0: stopped as asked. 1: failed. 2: a setting is wrong, and the line says which.
+    """
+    logging.configure(service, os.environ.get("LOG_LEVEL", "INFO").upper())
+    telemetry.configure(service)
+    log = structlog.get_logger(service)
+    try:
+        with asyncio.Runner(loop_factory=_fast_loop()) as runner:
+            return runner.run(_until_stopped(service, main, log))
+    except ValidationError as error:
+        for problem in error.errors(include_url=False, include_input=False):
+            name = ".".join(str(part) for part in problem["loc"])
+            log.error("bad setting", setting=name, problem=problem["msg"])
+        return BAD_SETTINGS
+
+
+def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    with suppress(ImportError):
+        import uvloop  # noqa: PLC0415 (not for every platform)
+
+        return uvloop.new_event_loop
+    return None
+
+
+async def _until_stopped(
+    service: str, main: Callable[[Context], Awaitable[None]], log: Any
+) -> int:
+    context = Context(service, SystemClock(), asyncio.Event(), Health(service), log)
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, context.stop.set)
+    server = None
+    if port := int(os.environ.get("QM_HEALTH_PORT", "0")):
+        server = await serve_health(context.health, port)
+    try:
+        return await _race(context, main)
+    finally:
+        if server is not None:
+            server.close()
+
+
+async def _race(context: Context, main: Callable[[Context], Awaitable[None]]) -> int:
+    """Let `main` run until it ends or the stop is asked for; then give it time to drain."""
+    working = asyncio.ensure_future(main(context))
+    stopping = asyncio.create_task(context.stop.wait())
+    await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not working.done():
+        working.cancel()
+        await asyncio.wait({working}, timeout=DRAIN_S)
+    if not working.done() or working.cancelled():
+        return 0
+    error = working.exception()
+    if isinstance(error, ValidationError):
+        raise error
+    if error is not None:
+        detail = error.detail if isinstance(error, QuartermasterError) else repr(error)
+        context.log.error("service failed", detail=detail, exc_info=error)
+        return FAILED
+    return 0

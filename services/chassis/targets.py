@@ -1,0 +1,90 @@
+"""Which machines we may connect to when people name them: networks, checked on the address."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from typing import TYPE_CHECKING, Any
+
+from pydantic import AfterValidator, BeforeValidator
+
+from services.chassis.errors import Refused, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+PRIVATE_NETWORKS = (
+    "127.0.0.0/8",
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "100.64.0.0/10",
+    "::1/128",
+    "fc00::/7",
+)
+
+
+def _separate(value: Any) -> Any:
+    """Return the parts of a comma separated setting."""
+    return (
+        tuple(p.strip() for p in value.split(",") if p.strip()) if isinstance(value, str) else value
+    )
+
+
+def _networks(networks: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the networks as they stand; ValueError names the one that is none."""
+    return tuple(str(ipaddress.ip_network(network)) for network in networks)
+
+
+class _NetworksMarker:
+    """What a setting of networks is annotated with: comma separated CIDRs, each a network."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        inner = AfterValidator(_networks).__get_pydantic_core_schema__(source, handler)
+        return BeforeValidator(_separate).__get_pydantic_core_schema__(source, lambda _: inner)
+
+
+Networks = _NetworksMarker()
+
+
+class AllowList:
+    """Networks that may be reached; a name is resolved once and its checked address is used."""
+
+    def __init__(self, networks: Iterable[str], *, resolve_s: float = 3.0) -> None:
+        self._networks = tuple(ipaddress.ip_network(network) for network in networks)
+        self._resolve_s = resolve_s
+
+    def allows(self, address: Address) -> bool:
+        """Return whether an address lies in a network of the list; mapped IPv4 counts as IPv4."""
+        plain = getattr(address, "ipv4_mapped", None) or address
+        return any(plain in network for network in self._networks)
+
+    async def address(self, host: str) -> str:
+        """Return the address to connect to; Refused when any address of `host` is not allowed.
+
+        Every address must be allowed, so that a name cannot lead elsewhere at its next use.
+        """
+        return (await self.addresses(host))[0]
+
+    async def addresses(self, host: str) -> list[str]:
+        """Return every address of `host`, as `address` checks them, to be tried in this order."""
+        found = await self._resolve(host)
+        for address in found:
+            if not self.allows(address):
+                raise Refused(f"{host} ({address}) is in no network we may connect to")
+        return [str(address) for address in found]
+
+    async def _resolve(self, host: str) -> list[Address]:
+        try:
+            return [ipaddress.ip_address(host)]
+        except ValueError:
+            pass  # a name, not an address
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._resolve_s):
+                found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise Unavailable(f"the name {host} cannot be resolved: {error}") from error
+        return [ipaddress.ip_address(entry[4][0]) for entry in found]

@@ -1,0 +1,1 @@
+"""Where the log is kept: PostgreSQL, or memory for tests and simulation."""

@@ -1,0 +1,141 @@
+"""The log in PostgreSQL."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from services.chassis.database import Database, Queries
+from services.chassis.errors import Bug
+from services.journal.records import Command, Head, Outcome, Row, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+QUERIES = Queries(Path(__file__).parents[1] / "queries.sql")
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+DAYS_AHEAD = 7
+VERIFY_ROWS = 5000
+
+OUTCOMES: dict[bytes, Outcome] = {
+    b"a": "appended",
+    b"d": "duplicate",
+    b"c": "conflict",
+    b"f": "fenced",
+    b"x": "other_content",
+}
+
+
+def arguments(commands: Sequence[Command]) -> tuple[Any, ...]:
+    """Return the arrays that log.append takes for these commands."""
+    entries = [
+        (number, entry) for number, command in enumerate(commands, 1) for entry in command.entries
+    ]
+    oldest_ms = min(int(entry.event_id[:8] + entry.event_id[9:13], 16) for _, entry in entries)
+    return (
+        [command.lease.name if command.lease else None for command in commands],
+        [command.lease.epoch if command.lease else None for command in commands],
+        datetime.fromtimestamp(oldest_ms / 1000, UTC) - timedelta(days=1),
+        [number for number, _ in entries],
+        [entry.event_id for _, entry in entries],
+        [entry.stream for _, entry in entries],
+        [entry.type for _, entry in entries],
+        [entry.schema_version for _, entry in entries],
+        [entry.data for _, entry in entries],
+        [entry.meta for _, entry in entries],
+        [entry.telemetry for _, entry in entries],
+        [entry.expected for _, entry in entries],
+    )
+
+
+def _verdict(command: Command, rows: list[Any]) -> Verdict:
+    outcome = OUTCOMES[rows[0]["verdict"]]
+    if outcome in ("appended", "duplicate"):
+        return Verdict(outcome, tuple(r["pos"] for r in rows), tuple(r["ver"] for r in rows))
+    if outcome == "fenced" and command.lease is not None:
+        return Verdict(outcome, stream=f"lease/{command.lease.name}", current=rows[0]["ver"])
+    seen: dict[str, int] = {}
+    for entry, row in zip(command.entries, rows, strict=True):
+        before = seen.get(entry.stream, 0)
+        seen[entry.stream] = before + 1
+        if entry.expected is not None and entry.expected != row["ver"] + before:
+            return Verdict(outcome, stream=entry.stream, current=row["ver"])
+    return Verdict(outcome, stream=command.entries[0].stream, current=rows[0]["ver"])
+
+
+class PostgresLog:
+    """Every port of the journal on one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def append(self, commands: Sequence[Command]) -> list[Verdict]:
+        """Append each command whole or not at all, in one statement."""
+        rows = await self._database.fetch(QUERIES["append"], *arguments(commands))
+        by_command = groupby(rows, key=itemgetter("proposal"))
+        return [_verdict(commands[number - 1], list(group)) for number, group in by_command]
+
+    async def read(self, after: int, limit: int) -> Sequence[Row]:
+        """Return the rows behind a position, in order."""
+        return await self._database.fetch(QUERIES["read"], after, limit)
+
+    async def page(
+        self, types: list[str] | None, after: int, telemetry_since: datetime | None, limit: int
+    ) -> tuple[Sequence[Row], Head]:
+        """Return rows behind a position and the head, both of one snapshot."""
+        async with self._database.transaction(isolation="repeatable_read") as snapshot:
+            head = _head(await snapshot.fetchrow(QUERIES["head"]))
+            since = telemetry_since or LONG_AGO
+            rows = await snapshot.fetch(QUERIES["page"], types, after, since, limit)
+        return rows, head
+
+    async def head(self) -> Head:
+        """Return the newest position."""
+        return _head(await self._database.fetchrow(QUERIES["head"]))
+
+    async def cursor(self) -> int:
+        """Return the position published through; raises Bug when the log was rewound behind it."""
+        row = await self._cursor()
+        if row["event_id"] != row["stands_on"]:
+            raise Bug(
+                f"the log was rewound: the publisher stood at {row['position']} on another event;"
+                " rebuild on command"
+            )
+        return int(row["position"])
+
+    async def cursor_is_right(self) -> bool:
+        """Return whether the publisher's cursor stands on the event it names."""
+        row = await self._cursor()
+        return bool(row["event_id"] == row["stands_on"])
+
+    async def _cursor(self) -> Any:
+        return await self._database.fetchrow(QUERIES["cursor"])
+
+    async def move_cursor(self, before: int, after: int, event_id: str) -> bool:
+        """Move the cursor if it still stands at `before`; return whether it did."""
+        tag = await self._database.execute(QUERIES["move_cursor"], before, after, event_id)
+        return tag == "UPDATE 1"
+
+    async def make_partitions(self) -> None:
+        """Make today's partition and those of the coming days."""
+        for day in range(DAYS_AHEAD + 1):
+            await self._database.execute(QUERIES["make_partition"], day)
+
+    async def everything(self) -> AsyncIterator[Sequence[Row]]:
+        """Yield every stored row in order."""
+        after = 0
+        while rows := await self._database.fetch(QUERIES["everything"], after, VERIFY_ROWS):
+            yield rows
+            after = rows[-1]["position"]
+
+    async def seals(self) -> list[tuple[int, int]]:
+        """Return the first and last positions of dropped partitions."""
+        rows = await self._database.fetch(QUERIES["seals"])
+        return [(row["first_position"], row["last_position"]) for row in rows]
+
+
+def _head(row: Any) -> Head:
+    return Head(row["position"], row["event_id"], row["now"])

@@ -1,0 +1,156 @@
+"""Group commit: everything that arrived during one append goes into the next."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+
+from services.chassis.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from services.chassis.clock import Clock
+    from services.journal.records import Command, Verdict
+
+log = structlog.get_logger(__name__)
+
+MAX_BATCH_EVENTS = 1000
+FIRST_RETRY_S, LAST_RETRY_S = 0.05, 2.0
+
+
+class Appending(Protocol):
+    """What a log must do for its appender."""
+
+    async def append(self, commands: Sequence[Command]) -> list[Verdict]:
+        """Append each command whole or not at all; raises Unavailable, and then nothing is known.
+
+        The commands must fit together as `next_batch` puts them.
+        """
+
+
+@dataclass(slots=True)
+class _Waiting:
+    command: Command
+    call: _Call
+    place: int
+
+
+@dataclass(slots=True)
+class _Call:
+    verdicts: list[Verdict | None]
+    done: asyncio.Future[None]
+    open: int = field(default=0)
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What a growing batch touches, to tell which command must wait for the next one."""
+
+    ids: set[str] = field(default_factory=set)
+    streams: set[str] = field(default_factory=set)
+    exclusive: set[str] = field(default_factory=set)
+    leases: set[str] = field(default_factory=set)
+    blocked: set[str] = field(default_factory=set)
+
+    def takes(self, command: Command) -> bool:
+        """Take a command if it fits; else later ones on its streams wait behind it too.
+
+        It does not fit when an id is in the batch already, when it shares a stream of which
+        either side expects a version, or when a lease is both taken and used.
+        """
+        ids = [entry.event_id for entry in command.entries]
+        streams = {entry.stream for entry in command.entries}
+        exclusive = {entry.stream for entry in command.entries if entry.expected is not None}
+        lease = None if command.lease is None else f"lease/{command.lease.name}"
+        if (
+            not self.blocked.isdisjoint(streams)
+            or not self.exclusive.isdisjoint(streams)
+            or not self.streams.isdisjoint(exclusive)
+            or not self.leases.isdisjoint(streams)
+            or lease in self.streams
+            or not self.ids.isdisjoint(ids)
+        ):
+            self.blocked |= streams
+            return False
+        self.ids.update(ids)
+        self.streams |= streams
+        self.exclusive |= exclusive
+        if lease is not None:
+            self.leases.add(lease)
+        return True
+
+
+def next_batch(waiting: deque[_Waiting], limit: int = MAX_BATCH_EVENTS) -> list[_Waiting]:
+    """Take from `waiting`, in order, what can be appended by one statement; the rest stays."""
+    batch, taken, left, count = _Batch(), [], [], 0
+    while waiting and count < limit:
+        item = waiting.popleft()
+        if batch.takes(item.command):
+            taken.append(item)
+            count += len(item.command.entries)
+        else:
+            left.append(item)
+    waiting.extendleft(reversed(left))
+    return taken
+
+
+class GroupAppender:
+    """One append at a time; callers wait for their verdicts, never for each other's proposals."""
+
+    def __init__(
+        self,
+        log_: Appending,
+        clock: Clock,
+        on_appended: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._log, self._clock, self._on_appended = log_, clock, on_appended
+        self._waiting: deque[_Waiting] = deque()
+        self._arrived = asyncio.Event()
+
+    async def append(self, commands: Sequence[Command]) -> list[Verdict]:
+        """Return a verdict for each command once it is decided for good."""
+        if not commands:
+            return []
+        call = _Call([None] * len(commands), asyncio.get_running_loop().create_future())
+        call.open = len(commands)
+        self._waiting.extend(
+            _Waiting(command, call, place) for place, command in enumerate(commands)
+        )
+        self._arrived.set()
+        await call.done
+        return [verdict for verdict in call.verdicts if verdict is not None]
+
+    async def run(self) -> None:
+        """Append for ever; an outage holds what waits and tries again, the same ids each time."""
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self._waiting:
+                batch = next_batch(self._waiting)
+                verdicts = await self._until_known([item.command for item in batch])
+                for item, verdict in zip(batch, verdicts, strict=True):
+                    _settle(item, verdict)
+                self._on_appended()
+
+    async def _until_known(self, commands: list[Command]) -> list[Verdict]:
+        pause = FIRST_RETRY_S
+        while True:
+            try:
+                return await self._log.append(commands)
+            except Unavailable as error:
+                log.warning("appending again", commands=len(commands), because=error.detail)
+                await self._clock.sleep(pause)
+                pause = min(pause * 2, LAST_RETRY_S)
+
+
+def _settle(item: _Waiting, verdict: Verdict) -> None:
+    call = item.call
+    call.verdicts[item.place] = verdict
+    call.open -= 1
+    if call.open == 0 and not call.done.done():
+        call.done.set_result(None)

@@ -1,0 +1,238 @@
+"""What the journal does with a message: append proposals, answer reads, park the unreadable."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Protocol
+
+import orjson
+import structlog
+from pydantic import ValidationError
+
+from services.chassis import wire
+from services.chassis.errors import Refused, Unavailable
+from services.chassis.ports import Message
+from services.journal import history, verify
+from services.journal.append import Appending, GroupAppender
+from services.journal.publish import Publisher, Publishing
+from services.journal.records import Command, Refusal, Verdict
+from services.journal.validate import judge, proposals_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from services.chassis.clock import Clock
+    from services.chassis.ports import Bus, Delivery, Inbox
+
+log = structlog.get_logger(__name__)
+
+PREFETCH = 400
+GATHER_MESSAGES = 200
+IN_FLIGHT = 2
+RETRY_S = 0.3
+PARTITION_CHECK_S = 3600.0
+REFUSAL_DETAIL = 500
+
+
+class Log(Appending, Publishing, history.Reading, verify.Verifiable, Protocol):
+    """Everything the journal asks of a log."""
+
+    async def make_partitions(self) -> None:
+        """Make the telemetry partitions of the days ahead."""
+
+
+class Journal:
+    """One journal process; two at once are harmless."""
+
+    def __init__(self, bus: Bus, log_: Log, clock: Clock) -> None:
+        self._bus, self._log, self._clock = bus, log_, clock
+        self.publisher = Publisher(bus, log_, clock)
+        self.appender = GroupAppender(log_, clock, self.publisher.wake)
+        self.refusals: Counter[str] = Counter()
+
+    async def run(self) -> None:
+        """Do all of it for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.appender.run())
+            tasks.create_task(self.publisher.run())
+            tasks.create_task(self.publisher.beacon())
+            tasks.create_task(self._again(self.take_proposals))
+            tasks.create_task(self._again(self.take_questions))
+            tasks.create_task(self._keep_partitions())
+
+    async def _again(self, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await work()
+            except Unavailable as error:
+                log.info("consuming again", because=error.detail)
+                await self._clock.sleep(RETRY_S)
+
+    async def _keep_partitions(self) -> None:
+        while True:
+            try:
+                await self._log.make_partitions()
+            except Unavailable as error:
+                log.warning("partitions not made", because=error.detail)
+                await self._clock.sleep(RETRY_S)
+                continue
+            await self._clock.sleep(PARTITION_CHECK_S)
+
+    async def take_proposals(self) -> None:
+        """Judge and append what arrives; while one gathering commits, the next is judged."""
+        inbox = await self._bus.consume(wire.QUEUE_PROPOSED, prefetch=PREFETCH)
+        before: asyncio.Task[None] | None = None
+        room = asyncio.Semaphore(IN_FLIGHT)
+        failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        try:
+            while not failed.done():
+                await room.acquire()
+                deliveries = await _gather(inbox)
+                settling = asyncio.create_task(self._settle(deliveries, before))
+                settling.add_done_callback(lambda task: _release(task, room, failed))
+                before = settling
+            failed.result()
+        finally:
+            with suppress(Unavailable):
+                await inbox.close()
+
+    async def _settle(self, deliveries: list[Delivery], before: asyncio.Task[None] | None) -> None:
+        """Append, answer, acknowledge: in this order, and after the gathering before."""
+        now = self._clock.now()
+        judged = [self._judge(delivery, now) for delivery in deliveries]
+        commands = [item for items in judged for item in items if isinstance(item, Command)]
+        verdicts = iter(await self.appender.append(commands))
+        results = [
+            [_result(next(verdicts) if isinstance(item, Command) else item) for item in items]
+            for items in judged
+        ]
+        if before is not None:
+            await asyncio.shield(before)
+        await asyncio.gather(
+            *(
+                self._tell(delivery, result)
+                for delivery, result in zip(deliveries, results, strict=True)
+            )
+        )
+        await deliveries[-1].ack(multiple=True)
+
+    def _judge(self, delivery: Delivery, now: Any) -> list[Command | Refusal]:
+        try:
+            return [judge(raw, delivery.user_id, now) for raw in proposals_of(delivery.body)]
+        except Refused as error:
+            return [Refusal(error.code, error.detail)]
+
+    async def _tell(self, delivery: Delivery, results: list[dict[str, Any]]) -> None:
+        """Answer whoever waits; park what was refused and nobody waits for."""
+        refused = [result for result in results if result["verdict"] == "refused"]
+        for result in refused:
+            self.refusals[result["code"]] += 1
+            log.warning(
+                "refused", proposer=delivery.user_id, code=result["code"], detail=result["detail"]
+            )
+        if delivery.reply_to:
+            await self._bus.answer(delivery, orjson.dumps({"results": results}), {})
+        elif refused:
+            await self._park(delivery, refused[0])
+
+    async def _park(self, delivery: Delivery, result: dict[str, Any]) -> None:
+        headers = {
+            "reason": result["code"],
+            "detail": result["detail"][:REFUSAL_DETAIL],
+            "proposer": delivery.user_id or "",
+            "parked_at": self._clock.now().isoformat(),
+        }
+        message = Message(delivery.body, headers, message_id=delivery.message_id)
+        await self._bus.publish("qm.parked", "parked", message, mandatory=True)
+
+    async def take_questions(self) -> None:
+        """Answer reads: history pages, the head, verification."""
+        inbox = await self._bus.consume(wire.QUEUE_JOURNAL, prefetch=8)
+        try:
+            async with asyncio.TaskGroup() as answering:
+                while (delivery := await inbox.next()) is not None:
+                    answering.create_task(self._answer(delivery))
+        except* Unavailable as lost:
+            raise Unavailable(str(lost.exceptions[0])) from lost
+        finally:
+            with suppress(Unavailable):
+                await inbox.close()
+
+    async def _answer(self, delivery: Delivery) -> None:
+        try:
+            headers, body = await self._read(delivery.body)
+        except Refused as error:
+            headers, body = {"error": error.detail}, b"{}"
+        await self._bus.answer(delivery, body, headers)
+        await delivery.ack()
+
+    async def _read(self, body: bytes) -> tuple[dict[str, Any], bytes]:
+        try:
+            question = orjson.loads(body)
+            operation = question["op"]
+            if operation == "history":
+                return await history.answer(
+                    self._log, history.HistoryQuestion.model_validate(question)
+                )
+        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+            raise Refused("a question is a JSON object with the field op") from error
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            raise Refused(f"{first['loc'][0]}: {first['msg']}") from error
+        if operation == "head":
+            head = await self._log.head()
+            return {}, orjson.dumps({"position": head.position, "event_id": head.event_id})
+        if operation == "verify":
+            return {}, orjson.dumps((await verify.verify(self._log)).as_dict())
+        raise Refused(f"op: {operation} is not one of history, head, verify")
+
+
+async def _gather(inbox: Inbox) -> list[Delivery]:
+    """Return everything that is there, waiting only for the first."""
+    deliveries: list[Delivery] = []
+    while not deliveries or (inbox.ready() and len(deliveries) < GATHER_MESSAGES):
+        delivery = await inbox.next()
+        if delivery is not None:
+            deliveries.append(delivery)
+    return deliveries
+
+
+def _release(
+    task: asyncio.Task[None], room: asyncio.Semaphore, failed: asyncio.Future[None]
+) -> None:
+    room.release()
+    if task.cancelled():
+        return
+    if (error := task.exception()) is not None and not failed.done():
+        failed.set_exception(error)
+
+
+def _result(item: Verdict | Refusal) -> dict[str, Any]:
+    """Return a proposal's outcome as its answer says it."""
+    if isinstance(item, Refusal):
+        return {
+            "verdict": "refused",
+            "code": item.code,
+            "detail": item.detail,
+            "numbers": dict(item.numbers),
+        }
+    if item.outcome in ("appended", "duplicate"):
+        return {
+            "verdict": "recorded",
+            "positions": item.positions,
+            "versions": item.versions,
+            "duplicate": item.outcome == "duplicate",
+        }
+    detail = {
+        "conflict": f"{item.stream} is at version {item.current}",
+        "fenced": f"{item.stream} is at epoch {item.current}",
+        "other_content": "event_id: known with other content",
+    }[item.outcome]
+    return {
+        "verdict": "refused",
+        "code": item.outcome,
+        "detail": detail,
+        "numbers": {"stream": item.stream, "current": item.current},
+    }

@@ -1,0 +1,56 @@
+"""Answer history: one page of recorded events of some types, read from the log."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pydantic import AwareDatetime, BaseModel, Field
+from typing_extensions import Annotated
+
+from services.chassis import wire
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from services.journal.records import Head, Row
+
+PAGE_EVENTS, PAGE_BYTES = 2000, 1024 * 1024
+
+
+class Reading(Protocol):
+    """What a log must do for history."""
+
+    async def page(
+        self, types: list[str] | None, after: int, telemetry_since: datetime | None, limit: int
+    ) -> tuple[Sequence[Row], Head]:
+        """Return rows behind a position and the head, both of one snapshot."""
+
+
+class HistoryQuestion(BaseModel):
+    """`{op: history, types, after, telemetry_since}`."""
+
+    types: Annotated[list[str], Field(max_length=200)] | None = None
+    after: Annotated[int, Field(ge=0)] = 0
+    telemetry_since: AwareDatetime | None = None
+
+
+async def answer(log: Reading, question: HistoryQuestion) -> tuple[dict[str, Any], bytes]:
+    """Return the headers `through`, `head`, `now` and the page's body (at most 1 MiB).
+
+    Everything asked for from `after` to `through` is in the page.
+    """
+    rows, head = await log.page(
+        question.types, question.after, question.telemetry_since, PAGE_EVENTS
+    )
+    parts, size = [], 0
+    for row in rows:
+        part = wire.recorded_bytes(row)
+        size += len(part) + 1
+        if parts and size > PAGE_BYTES:
+            break
+        parts.append(part)
+    is_whole = len(parts) == len(rows) and len(rows) < PAGE_EVENTS
+    through = head.position if is_whole else rows[len(parts) - 1]["position"]
+    headers = {"through": through, "head": head.position, "now": head.now.isoformat()}
+    return headers, wire.encode_run(parts)

@@ -1,0 +1,158 @@
+"""Publish what was recorded: read from the log behind a cursor, as runs of consecutive positions."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Protocol
+
+import structlog
+
+from services.chassis import wire
+from services.chassis.errors import Bug, Unavailable
+from services.chassis.ports import Message
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from services.chassis.clock import Clock
+    from services.chassis.ports import Bus
+    from services.journal.records import Head, Row
+
+log = structlog.get_logger(__name__)
+
+RUN_EVENTS, RUN_BYTES = 500, 256 * 1024
+READ_EVENTS = 5000
+POLL_S = 0.25
+BEACON_S = 2.0
+BEACON_EXPIRES_S = 10.0
+STANDBY_PATIENCE_S = 3.0
+RETRY_S = 0.3
+
+
+class Publishing(Protocol):
+    """What a log must do for its publisher."""
+
+    async def cursor(self) -> int:
+        """Return the position published through; raises Bug when the log was rewound behind it."""
+
+    async def move_cursor(self, before: int, after: int, event_id: str) -> bool:
+        """Move the cursor if it still stands at `before`; return whether it did."""
+
+    async def read(self, after: int, limit: int) -> Sequence[Row]:
+        """Return the rows behind a position, in order."""
+
+    async def head(self) -> Head:
+        """Return the newest position."""
+
+
+def runs(rows: Sequence[Row]) -> Iterator[tuple[Sequence[Row], bytes]]:
+    """Cut consecutive rows into runs of at most 500 events and 256 KiB, each with its body."""
+    start, size, parts = 0, 0, []
+    for number, row in enumerate(rows):
+        part = wire.recorded_bytes(row)
+        if parts and (len(parts) == RUN_EVENTS or size + len(part) > RUN_BYTES):
+            yield rows[start:number], wire.encode_run(parts)
+            start, size, parts = number, 0, []
+        parts.append(part)
+        size += len(part) + 1
+    if parts:
+        yield rows[start:], wire.encode_run(parts)
+
+
+def run_message(rows: Sequence[Row], body: bytes) -> tuple[str, Message]:
+    """Return a run's routing key, its first type, and its message with the others as copies."""
+    types = list(dict.fromkeys(row["type"] for row in rows))
+    headers: dict[str, Any] = {
+        "from": rows[0]["position"],
+        "to": rows[-1]["position"],
+        "types": types,
+        "now": rows[-1]["recorded_at"].isoformat(),
+    }
+    return types[0], Message(body, headers, copies_to=tuple(types[1:]))
+
+
+class Publisher:
+    """Publishes at once what this process appended; standing by, only what others left lying."""
+
+    def __init__(self, bus: Bus, log_: Publishing, clock: Clock) -> None:
+        self._bus, self._log, self._clock = bus, log_, clock
+        self._woken = asyncio.Event()
+        self._stuck_since: float | None = None
+
+    def wake(self) -> None:
+        """Say that something was appended here."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Publish for ever."""
+        while True:
+            woken = await self._wait()
+            try:
+                if woken or await self._was_left_lying():
+                    await self.publish_all()
+            except Unavailable as error:
+                log.info("publishing again", because=error.detail)
+                self._woken.set()
+                await self._clock.sleep(RETRY_S)
+
+    async def _wait(self) -> bool:
+        try:
+            async with asyncio.timeout(POLL_S):
+                await self._woken.wait()
+        except TimeoutError:
+            return False
+        self._woken.clear()
+        return True
+
+    async def _was_left_lying(self) -> bool:
+        """Return whether the cursor lags although nothing was appended here: its publisher died."""
+        head, cursor = await self._log.head(), await self._log.cursor()
+        if head.position <= cursor:
+            self._stuck_since = None
+            return False
+        now = self._clock.monotonic()
+        self._stuck_since = self._stuck_since or now
+        return now - self._stuck_since >= STANDBY_PATIENCE_S
+
+    async def publish_all(self) -> None:
+        """Publish everything behind the cursor, confirms pipelined, and move it after them."""
+        while True:
+            cursor = await self._log.cursor()
+            rows = await self._log.read(cursor, READ_EVENTS)
+            if not rows:
+                return
+            _must_be_dense(rows, cursor)
+            async with asyncio.TaskGroup() as confirms:
+                for part, body in runs(rows):
+                    key, message = run_message(part, body)
+                    confirms.create_task(self._publish(key, message))
+            last = rows[-1]
+            # Another publisher may have moved it meanwhile: then both published, which is harmless.
+            await self._log.move_cursor(cursor, last["position"], last["event_id"])
+
+    async def _publish(self, key: str, message: Message) -> None:
+        await self._bus.publish(wire.EXCHANGE_RECORDED, key, message, mandatory=False)
+
+    async def beacon(self) -> None:
+        """Tell the head every 2 s: who missed the last run hears of it, who leads keeps leading."""
+        while True:
+            try:
+                head = await self._log.head()
+                headers = {
+                    "head": head.position,
+                    "event_id": head.event_id,
+                    "now": head.now.isoformat(),
+                }
+                message = Message(b"{}", headers, expires_s=BEACON_EXPIRES_S)
+                await self._bus.publish(
+                    wire.EXCHANGE_RECORDED, wire.BEACON, message, mandatory=False
+                )
+            except Unavailable as error:
+                log.info("no beacon", because=error.detail)
+            await self._clock.sleep(BEACON_S)
+
+
+def _must_be_dense(rows: Sequence[Row], cursor: int) -> None:
+    if rows[0]["position"] != cursor + 1 or rows[-1]["position"] != cursor + len(rows):
+        first, last = rows[0]["position"], rows[-1]["position"]
+        raise Bug(f"the log is not dense behind {cursor}: {len(rows)} rows from {first} to {last}")

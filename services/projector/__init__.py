@@ -1,0 +1,1 @@
+"""Projector: folds the event log into the read models that the query service exposes."""

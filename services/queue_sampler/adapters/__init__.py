@@ -1,0 +1,1 @@
+"""Foreign brokers, by their Management API and over AMQP."""
