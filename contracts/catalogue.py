@@ -116,7 +116,7 @@ def entry_of(type_: str, schema_version: int) -> Entry:
 
 
 def read(recorded: Recorded) -> Event:
-    """Return the recorded event's payload as today's class; raises UnknownType or ValidationError."""
+    """Return the payload as today's class; raises UnknownType or ValidationError."""
     version, data = upcast(recorded.type, recorded.schema_version, recorded.data)
     return entry_of(recorded.type, version).event.model_validate(data)
 

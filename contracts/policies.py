@@ -1,4 +1,4 @@
-"""What a strategy's parameters may be, for each policy: the gateway checks them, the scheduler obeys."""
+"""What the parameters of each policy may be: the gateway checks them, the scheduler obeys."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Duration = Annotated[float, Field(gt=0, le=LONGEST_S, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 
 
-class BadParameters(ValueError):
+class BadParameters(ValueError):  # noqa: N818 (named like the rest of the tree)
     """A strategy's parameters do not fit its policy; `problems` are (field, message)."""
 
     def __init__(self, problems: list[tuple[str, str]]) -> None:
@@ -25,12 +25,13 @@ class BadParameters(ValueError):
 
 
 class BusyQueueScaling(BaseModel):
-    """The parameters of `busy_queue_scaling`; a `weight.<model_id>` ranks a model's queue higher."""
+    """The parameters of `busy_queue_scaling`; `weight.<model_id>` ranks a model higher."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     window_s: Duration = Field(
-        default=300.0, description="How far back the mean queue length looks; shorter reacts faster."
+        default=300.0,
+        description="How far back the mean length looks; shorter reacts faster.",
     )
     busy_threshold_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         default=30.0, description="A model is busy when its queued work takes longer than this."
@@ -57,7 +58,9 @@ class BusyQueueScaling(BaseModel):
         if not isinstance(given, dict) or not all(isinstance(key, str) for key in given):
             return given
         weights = {
-            key.removeprefix(WEIGHT): value for key, value in given.items() if key.startswith(WEIGHT)
+            key.removeprefix(WEIGHT): value
+            for key, value in given.items()
+            if key.startswith(WEIGHT)
         }
         rest = {key: value for key, value in given.items() if not key.startswith(WEIGHT)}
         return {**rest, "weights": weights} if weights else rest

@@ -80,7 +80,7 @@ InstanceState = Literal["starting", "ready", "stopping", "exited", "failed"]
 
 
 class InstanceReport(Value):
-    """An instance as its agent sees it."""
+    """An instance as its agent sees it; `error_code` says why it ended unasked."""
 
     instance_id: InstanceId
     model_name: Name
@@ -89,6 +89,7 @@ class InstanceReport(Value):
     state: InstanceState
     exit_code: int | None = None
     endpoint: Text | None = None
+    error_code: Id | None = None
 
 
 class Alternative(Value):

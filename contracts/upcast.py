@@ -1,4 +1,4 @@
-"""Turns an old payload into today's, one version at a time, so that readers know only the newest class."""
+"""Turns an old payload into today's, a version at a time, so that readers know one class only."""
 
 from __future__ import annotations
 

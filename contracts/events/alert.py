@@ -39,7 +39,7 @@ class AlertDelivered(Event):
 
 
 class AlertDeliveryFailed(Event):
-    """A webhook did not take the message after this attempt; `gives_up` tells whether it was the last.
+    """A webhook did not take the message at this attempt; `gives_up`: there will be no other.
 
     status_code: what it answered, if it did; 410 means that it wants no more of them.
     """

@@ -10,7 +10,7 @@ from deploy.demo.errors import DemoError
 
 GENERATED = "generated"
 TRACE = "../shared/data/genai_lora"
-MAX_SPEED = 100_000.0
+MAX_SPEED = 1000.0  # what the agent's template for these workers allows
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,16 @@
 """A connection to the models' broker that is made again whenever it is lost."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import PurePath
 from typing import TypeVar
 
 import aio_pika
-from aio_pika.abc import AbstractChannel, AbstractConnection, Arguments
+from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import AMQPError
+from pamqp.common import Arguments
 
 LOST = (AMQPError, OSError, RuntimeError, TimeoutError)  # RuntimeError: used after it closed
 CONNECT_S = 5.0
@@ -17,6 +19,9 @@ AGAIN_S = 0.25
 # Quorum queues of a newer broker throw a message away after 20 deliveries unless told otherwise,
 # and every killed worker is a delivery.
 QUEUE: Arguments = {"x-queue-type": "quorum", "x-delivery-limit": 1_000}
+
+# The client logs every failed attempt with its traceback; `lasting` is the answer to all of them.
+logging.getLogger("aiormq").setLevel(logging.CRITICAL)
 
 _Value = TypeVar("_Value")
 

@@ -73,12 +73,20 @@ class Engines:
 
 
 def start(state: Path, environment: Mapping[str, str] = os.environ) -> Engines:
-    """Start what does not run yet, on the data of earlier starts, and wait until it is ready."""
+    """Start what does not run yet, on the data of earlier starts, and wait until it is ready.
+
+    Raises EngineError when one cannot start; then none is left running.
+    """
     state = make_state(state)
     for directory in ("run", "logs"):
         make_directory(state / directory)
     with access.only_one(state):
-        _together([engine.start for engine in _engines(state, environment)])
+        wanted = _engines(state, environment)
+        try:
+            _together([engine.start for engine in wanted])
+        except BaseException:
+            _together([_stopping(engine, immediately=True) for engine in wanted])
+            raise
     return attach(state, environment)
 
 

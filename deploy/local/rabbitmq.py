@@ -109,8 +109,9 @@ class RabbitMQ:
         return str(broker.scripts / "rabbitmqctl"), list(words), environment
 
     def _answers(self) -> bool:
+        """Tell whether clients can work: the API answers some time before AMQP does."""
         try:
-            return self._ask("GET", HEALTH).is_success
+            return self._ask("GET", HEALTH).is_success and ports.answers(self.ports["amqp"])
         except httpx2.HTTPError:
             return False
 

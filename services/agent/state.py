@@ -19,6 +19,7 @@ from contracts.types import (
     Name,
     NodeId,
     OnLostControl,
+    Port,
     Text,
 )
 
@@ -43,10 +44,19 @@ class Readiness(BaseModel):
     text: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """How a worker's processes are known: the instance, and the first process of its session."""
+
+    instance_id: InstanceId
+    pid: int = 0
+    born: float = 0.0
+
+
 class Instance(BaseModel):
     """A worker, live or ended; what is kept on disk holds no secret and no command line.
 
-    born: the kernel's creation time of `pid`; together they name a process for one boot.
+    born: when `pid` started, in seconds since boot; together they name a process of one boot.
     command_hash: sha256 of the argument list, to see whether two starts meant the same.
     """
 
@@ -66,6 +76,7 @@ class Instance(BaseModel):
     pid: Count = 0
     born: float = 0.0
     command_hash: str = ""
+    port: Port | None = None
     endpoint: Text | None = None
     load_s: float | None = None
     exit_code: int | None = None
@@ -77,6 +88,11 @@ class Instance(BaseModel):
         """Whether something of it may still run, so that its GPU is held."""
         return self.state in LIVE
 
+    @property
+    def worker(self) -> Worker:
+        """How its processes are known."""
+        return Worker(self.instance_id, self.pid, self.born)
+
     def report(self) -> InstanceReport:
         """Return it as the control plane reads it."""
         return InstanceReport(
@@ -87,6 +103,7 @@ class Instance(BaseModel):
             state=self.state,
             exit_code=self.exit_code,
             endpoint=self.endpoint,
+            error_code=self.error_code,
         )
 
 

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import ssl
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx2
@@ -122,7 +123,7 @@ class Agent:
         try:
             async with asyncio.timeout(wait_s + self._access.answer_s):
                 status, body = await self._exchange(method, path, command)
-            if status >= httpx2.codes.BAD_REQUEST:
+            if status >= HTTPStatus.BAD_REQUEST:
                 raise _problem(status, body)
             return shape.model_validate_json(body)
         except QuartermasterError:
@@ -188,11 +189,11 @@ async def _bounded(response: httpx2.Response) -> bytes:
 def _problem(status: int, body: bytes) -> QuartermasterError:
     detail, code = _said(body)
     sentence = f"the agent answered {status}: {detail or 'no reason given'}"
-    if status == httpx2.codes.CONFLICT:
+    if status == HTTPStatus.CONFLICT:
         return Conflict(sentence, code=code)
-    if status == httpx2.codes.NOT_FOUND:
+    if status == HTTPStatus.NOT_FOUND:
         return NotFound(sentence, code=code)
-    if status in {httpx2.codes.BAD_REQUEST, httpx2.codes.UNPROCESSABLE_ENTITY}:
+    if status in {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}:
         return Refused(sentence, code=code)
     return Unavailable(sentence, code=code)
 

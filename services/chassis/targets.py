@@ -7,7 +7,7 @@ import ipaddress
 import socket
 from typing import TYPE_CHECKING, Any
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import BeforeValidator
 
 from services.chassis.errors import Refused, Unavailable
 
@@ -26,27 +26,13 @@ PRIVATE_NETWORKS = (
 )
 
 
-def _separate(value: Any) -> Any:
-    """Return the parts of a comma separated setting."""
-    return (
-        tuple(p.strip() for p in value.split(",") if p.strip()) if isinstance(value, str) else value
-    )
+def _networks(value: Any) -> tuple[str, ...]:
+    """Return comma separated networks one by one; ValueError names the one that is none."""
+    parts = value.split(",") if isinstance(value, str) else value
+    return tuple(str(ipaddress.ip_network(part.strip())) for part in parts if part.strip())
 
 
-def _networks(networks: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the networks as they stand; ValueError names the one that is none."""
-    return tuple(str(ipaddress.ip_network(network)) for network in networks)
-
-
-class _NetworksMarker:
-    """What a setting of networks is annotated with: comma separated CIDRs, each a network."""
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
-        inner = AfterValidator(_networks).__get_pydantic_core_schema__(source, handler)
-        return BeforeValidator(_separate).__get_pydantic_core_schema__(source, lambda _: inner)
-
-
-Networks = _NetworksMarker()
+Networks = BeforeValidator(_networks)
 
 
 class AllowList:

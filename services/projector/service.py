@@ -22,7 +22,7 @@ RETRY_S = 1.0
 
 async def main(context: Context) -> None:
     """Project until told to stop; a lost database is waited for, another projector is not."""
-    settings = Settings()  # type: ignore[call-arg]
+    settings = Settings()
     wakeup = BusWakeup(lambda: connect(SERVICE, settings.amqp_url), SERVICE)
     database = await connect_pool(settings.database_url, service=SERVICE, max_size=3)
     try:
@@ -45,10 +45,9 @@ async def _project(
             async with read_models.alone():
                 await projector.run(wakeup, context.clock, context.health.report)
         except Unavailable as error:
-            context.health.report("database", False, error.detail)
+            context.health.report("projection", False, error.detail)
             context.log.warning("the database does not answer", detail=error.detail)
             await context.clock.sleep(RETRY_S)
-            context.health.report("database", True)
 
 
 async def project_all(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from contracts.catalogue import CATALOGUE
 from contracts.envelope import Event, Recorded
+from contracts.upcast import upcast
 
 Row = dict[str, Any]
 Reaction = Callable[[Row | None, Recorded], Row | None]
@@ -193,7 +194,10 @@ Model = TypeVar("Model", "Projection", "Series")
 
 
 def grouped(events: Iterable[Recorded], models: Sequence[Model]) -> dict[Model, list[Recorded]]:
-    """Return the events that each read model folds; raises Indigestible at an unknown version."""
+    """Return the events that each read model folds, in today's form.
+
+    Raises Indigestible at a version newer than we know.
+    """
     readers: dict[str, list[Model]] = defaultdict(list)
     for model in models:
         for type_ in model.types:
@@ -201,10 +205,17 @@ def grouped(events: Iterable[Recorded], models: Sequence[Model]) -> dict[Model, 
     found: dict[Model, list[Recorded]] = {}
     for event in events:
         for model in readers.get(event.type, ()):
-            if (event.type, event.schema_version) not in CATALOGUE:
-                raise Indigestible(event, model.name, KeyError("schema version"))
-            found.setdefault(model, []).append(event)
+            found.setdefault(model, []).append(_todays(event, model.name))
     return found
+
+
+def _todays(event: Recorded, reader: str) -> Recorded:
+    if (event.type, event.schema_version) in CATALOGUE:
+        return event
+    version, data = upcast(event.type, event.schema_version, event.data)
+    if (event.type, version) not in CATALOGUE:
+        raise Indigestible(event, reader, LookupError("this version is not in the catalogue"))
+    return replace(event, schema_version=version, data=data)
 
 
 def moment(at: datetime) -> str:

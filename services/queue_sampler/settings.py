@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from services.chassis.targets import PRIVATE_NETWORKS, AllowList
-
-
-
-def _networks(listed: str) -> str:
-    AllowList(listed.split(","))  # raises ValueError: the service does not start
-    return listed
+from services.chassis.targets import PRIVATE_NETWORKS, Networks
 
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
@@ -54,8 +48,8 @@ class Settings(BaseSettings):
         default=8,
         description="Questions open at one broker at a time; fewer where a broker is weak.",
     )
-    broker_networks: Annotated[str, AfterValidator(_networks)] = Field(
-        default=",".join(PRIVATE_NETWORKS),
+    broker_networks: Annotated[tuple[str, ...], NoDecode, Networks] = Field(
+        default=PRIVATE_NETWORKS,
         description="Networks (CIDR, comma separated) where models' brokers may be; anything else"
         " is refused before a connection is made.",
     )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import singledispatch
 
 from contracts.catalogue import read, types
-from contracts.envelope import Recorded
+from contracts.envelope import Event, Recorded
 from contracts.events.model import ModelDeleted, ModelRegistered, ModelUpdated
 from contracts.events.queue import QueueRecovered, QueueSampled, QueueUnreachable
 from contracts.types import QueueAddress
@@ -49,6 +48,19 @@ class NotYet:
 Answer = Reading | Failure | NotYet
 
 
+Connection = tuple[str, int, str, str, str]
+
+
+def connection_of(address: QueueAddress) -> Connection:
+    """Return what queues that share one AMQP connection have in common.
+
+    A changed password is another connection.
+    """
+    ref = address.password
+    secret = f"{ref.secret_id}/{ref.version}" if ref else ""
+    return address.host, address.amqp_port, address.username, address.vhost, secret
+
+
 @dataclass(frozen=True, slots=True)
 class Queue:
     """A model's queue, and the position from which on it is at this address."""
@@ -78,38 +90,45 @@ class State:
 
     def apply(self, event: Recorded) -> None:
         """Fold one event."""
-        _REACTIONS[event.type](self, event, read(event))
-
-    def _address(self, event: Recorded, known: ModelRegistered | ModelUpdated) -> None:
-        queue = self.queues.get(known.model_id)
-        if queue is None or queue.address != known.queue:
-            self.queues[known.model_id] = Queue(known.queue, event.position)
-            self.samples.pop(known.model_id, None)
-
-    def _deleted(self, event: Recorded, gone: ModelDeleted) -> None:
-        for kept in (self.queues, self.samples, self.trouble):
-            kept.pop(gone.model_id, None)
-
-    def _sampled(self, event: Recorded, sample: QueueSampled) -> None:
-        if sample.model_id in self.queues:
-            self.samples[sample.model_id] = Reading(
-                sample.ready, sample.unacknowledged, sample.consumers, sample.published_total
-            )
-
-    def _unreachable(self, event: Recorded, trouble: QueueUnreachable) -> None:
-        if trouble.model_id in self.queues:
-            self.trouble[trouble.model_id] = trouble.code
-            self.samples.pop(trouble.model_id, None)
-
-    def _recovered(self, event: Recorded, recovered: QueueRecovered) -> None:
-        self.trouble.pop(recovered.model_id, None)
+        _fold(read(event), self, event.position)
 
 
-_REACTIONS: dict[str, Callable[[State, Recorded, Any], None]] = {
-    ModelRegistered.type: State._address,
-    ModelUpdated.type: State._address,
-    ModelDeleted.type: State._deleted,
-    QueueSampled.type: State._sampled,
-    QueueUnreachable.type: State._unreachable,
-    QueueRecovered.type: State._recovered,
-}
+@singledispatch
+def _fold(event: Event, _state: State, _position: int) -> None:
+    raise TypeError(f"the queue sampler does not fold {event.type}")
+
+
+@_fold.register(ModelRegistered)
+@_fold.register(ModelUpdated)
+def _known(event: ModelRegistered | ModelUpdated, state: State, position: int) -> None:
+    queue = state.queues.get(event.model_id)
+    if queue is None or queue.address != event.queue:
+        state.queues[event.model_id] = Queue(event.queue, position)
+        state.samples.pop(event.model_id, None)
+
+
+@_fold.register(ModelDeleted)
+def _deleted(event: ModelDeleted, state: State, _position: int) -> None:
+    state.queues.pop(event.model_id, None)
+    state.samples.pop(event.model_id, None)
+    state.trouble.pop(event.model_id, None)
+
+
+@_fold.register(QueueSampled)
+def _sampled(event: QueueSampled, state: State, _position: int) -> None:
+    if event.model_id in state.queues:
+        state.samples[event.model_id] = Reading(
+            event.ready, event.unacknowledged, event.consumers, event.published_total
+        )
+
+
+@_fold.register(QueueUnreachable)
+def _unreachable(event: QueueUnreachable, state: State, _position: int) -> None:
+    if event.model_id in state.queues:
+        state.trouble[event.model_id] = event.code
+        state.samples.pop(event.model_id, None)
+
+
+@_fold.register(QueueRecovered)
+def _recovered(event: QueueRecovered, state: State, _position: int) -> None:
+    state.trouble.pop(event.model_id, None)

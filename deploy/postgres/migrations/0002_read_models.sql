@@ -118,6 +118,28 @@ create view rm.gpu_status as
         else 'free'
       end as state) state;
 
+-- A node with what it last said; a node that was never heard is offline.
+create view rm.node_status as
+  select n.key, n.environment_id,
+         n.row || jsonb_build_object(
+           'last_seen_at', coalesce(r.row->'last_seen_at', n.row->'last_seen_at'),
+           'heartbeat_at', r.row->'heartbeat_at',
+           'answer_ms', r.row->'answer_ms') as row
+    from rm.nodes n
+    left join rm.node_reports r on r.key = n.key;
+
+-- A model with how many instances it has.
+create view rm.model_status as
+  select m.key, m.environment_id, m.row || jsonb_build_object('instances', i.counts) as row
+    from rm.models m
+    cross join lateral (
+      select jsonb_build_object(
+               'requested', count(*) filter (where state = 'requested'),
+               'ready', count(*) filter (where state = 'ready'),
+               'stopping', count(*) filter (where state = 'stopping')) as counts
+        from rm.instances
+       where model_id = m.key and state in ('requested', 'ready', 'stopping')) i;
+
 -- A queue as a reader wants it: its address' name, its newest sample, and the mean of the five
 -- minutes up to that sample.
 create view rm.queue_status as

@@ -150,6 +150,8 @@ def _launch(command: StartCommand, offer: Offer) -> Begin | Refusal:
     if "*" not in offer.models and command.model_name not in offer.models:
         detail = f"the node does not serve {command.model_name}"
         return Refusal("refused", "unsupported_model", detail, "model_name")
+    if command.model_name.startswith("-"):  # it would be read as an option
+        return Refusal("refused", "bad_model", "it must not begin with a hyphen", "model_name")
     template = offer.templates.get(command.launch.template)
     if template is None:
         detail = f"there is no template {command.launch.template}"

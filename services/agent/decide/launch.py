@@ -45,7 +45,7 @@ class Parameter(_Part):
     pattern: str | None = None
 
 
-class Optional(_Part):
+class When(_Part):
     """Arguments that are there only when a parameter has a value that is not false."""
 
     when: str
@@ -79,7 +79,7 @@ class Template(_Part):
 
     name: Name
     description: str = ""
-    argv: tuple[str | Optional, ...] = Field(min_length=1)
+    argv: tuple[str | When, ...] = Field(min_length=1)
     parameters: dict[str, Parameter] = {}
     ready: HttpReady | FileReady | LineReady = Field(discriminator="kind")
     ready_timeout_s: Seconds = 600.0
@@ -122,10 +122,10 @@ def arguments(template: Template, values: Mapping[str, Scalar]) -> tuple[str, ..
     return tuple(argv)
 
 
-def _names(argv: tuple[str | Optional, ...]) -> set[str]:
+def _names(argv: tuple[str | When, ...]) -> set[str]:
     names: set[str] = set()
     for part in argv:
-        if isinstance(part, Optional):
+        if isinstance(part, When):
             names.add(part.when)
         for argument in (part,) if isinstance(part, str) else part.argv:
             names.update(PLACEHOLDER.findall(argument))

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from aio_pika import exceptions
+from aiormq.exceptions import ChannelAccessRefused
 
 from services.chassis.errors import Refused, Unavailable
 
@@ -21,9 +22,9 @@ def mapped(doing: str) -> Iterator[None]:
         yield
     except exceptions.PublishError as error:
         raise Refused(f"{doing}: nobody is bound to receive it") from error
-    except exceptions.ChannelAccessRefused as error:
+    except ChannelAccessRefused as error:
         raise Refused(f"{doing}: {error}") from error
     except (TimeoutError, asyncio.TimeoutError) as error:
         raise Unavailable(f"{doing}: the broker did not answer in time") from error
     except (exceptions.AMQPError, ConnectionError, OSError, RuntimeError) as error:
-        raise Unavailable(f"{doing}: {error or type(error).__name__}") from error
+        raise Unavailable(f"{doing}: {str(error) or type(error).__name__}") from error

@@ -31,10 +31,10 @@ class LogReader:
 
     async def after(self, checkpoint: Checkpoint, limit: int) -> Batch:
         """Return at most `limit` events that follow; raises Bug at a hole and after a rewind."""
-        rows = await self._database.fetch(
+        found = await self._database.fetch(
             _QUERIES["events_from"], checkpoint.position, limit + 1, self._types, self._facts
         )
-        rows = await self._checked(rows, checkpoint)
+        rows = await self._checked(found, checkpoint)
         marks = [Checkpoint(row["position"], str(row["event_id"])) for row in rows]
         events = [
             _recorded(row, mark.event_id or "")

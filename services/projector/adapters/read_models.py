@@ -48,7 +48,7 @@ class PostgresReadModels:
     async def alone(self) -> AsyncIterator[None]:
         """Wait until no other process projects; being alone is order, the checkpoint the fence."""
         async with self._database.session() as session:
-            while not await session.fetchval(_QUERIES["try_alone"], _RIGHT):
+            while not await session.fetchval(_QUERIES["try_alone"], _RIGHT):  # noqa: ASYNC110
                 await asyncio.sleep(_BETWEEN_ATTEMPTS_S)
             try:
                 yield

@@ -16,14 +16,14 @@ from services.chassis.targets import AllowList
 from services.queue_sampler.state import Answer, Failure, NotYet, Reading
 
 MAX_ANSWER_BYTES = 1024 * 1024
-_FAILURES = {
+_FAILURES: dict[int, Failure] = {
     HTTPStatus.UNAUTHORIZED: Failure("unauthorized", "the broker refuses the user or password"),
     HTTPStatus.FORBIDDEN: Failure("unauthorized", "the broker does not let the user see the queue"),
     HTTPStatus.NOT_FOUND: Failure("not_found", "the broker has no such queue or virtual host"),
 }
 
 
-class _TooLong(Exception):
+class _TooLongError(Exception):
     """The answer is longer than anything a queue has to say."""
 
 
@@ -49,12 +49,13 @@ class ManagementApi:
             return Failure("unreachable", error.detail)
         except httpx2.TransportError as error:
             return Failure("unreachable", f"no connection: {error}")
-        except (_TooLong, httpx2.HTTPError) as error:
-            return Failure("bad_answer", f"the answer cannot be read: {error or type(error)}")
+        except (_TooLongError, httpx2.HTTPError) as error:
+            return Failure("bad_answer", f"the answer cannot be read: {error!r}")
         if status == HTTPStatus.OK:
             return parse(body)
-        unexpected = Failure("bad_answer", f"the broker answers with status {status}")
-        return _FAILURES.get(HTTPStatus(status), unexpected) if status in _FAILURES else unexpected
+        return _FAILURES.get(
+            status, Failure("bad_answer", f"the broker answers with status {status}")
+        )
 
     async def close(self) -> None:
         """Close every connection."""
@@ -93,7 +94,7 @@ async def _bounded(response: httpx2.Response) -> bytes:
     async for chunk in response.aiter_raw():
         body += chunk
         if len(body) > MAX_ANSWER_BYTES:
-            raise _TooLong(f"it is longer than {MAX_ANSWER_BYTES} bytes")
+            raise _TooLongError(f"it is longer than {MAX_ANSWER_BYTES} bytes")
     return bytes(body)
 
 

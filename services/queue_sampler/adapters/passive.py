@@ -9,19 +9,22 @@ from dataclasses import dataclass, field
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
-from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity, ProbableAuthenticationError
+from aio_pika.exceptions import (
+    AMQPError,
+    ChannelClosed,
+    ChannelNotFoundEntity,
+    ProbableAuthenticationError,
+)
 
 from contracts.types import QueueAddress
 from services.chassis.clock import Clock
 from services.chassis.errors import QuartermasterError
 from services.chassis.targets import AllowList
-from services.queue_sampler.state import Failure, Probe
+from services.queue_sampler.state import Connection, Failure, Probe, connection_of
 
 FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S = 1.0, 60.0
 HEARTBEAT_S = 10
 _LOST = (AMQPError, OSError, RuntimeError, TimeoutError, asyncio.InvalidStateError)
-
-Key = tuple[str, int, str, str, str]
 
 
 @dataclass
@@ -47,26 +50,27 @@ class PassiveDeclare:
 
     def __init__(self, networks: AllowList, clock: Clock, *, timeout_s: float) -> None:
         self._networks, self._clock, self._timeout_s = networks, clock, timeout_s
-        self._brokers: dict[Key, _Broker] = {}
+        self._brokers: dict[Connection, _Broker] = {}
 
     async def probe(self, address: QueueAddress, password: str) -> Probe | Failure:
         """Return the ready messages of a queue; a lost broker is tried again with back-off."""
-        broker = self._brokers.setdefault(key(address), _Broker())
+        broker = self._brokers.setdefault(connection_of(address), _Broker())
         async with broker.lock:
             if broker.connection is None and self._clock.monotonic() < broker.retry_at:
                 return broker.last
             try:
                 async with asyncio.timeout(self._timeout_s):
                     return await self._declare(broker, address, password)
-            except ChannelNotFoundEntity:
+            except ChannelClosed as error:
                 broker.channel = None  # the broker closes the channel that asked in vain
-                return Failure("not_found", "the broker has no such queue")
+                missing = isinstance(error, ChannelNotFoundEntity)
+                return Failure("not_found" if missing else "bad_answer", str(error))
             except (*_LOST, QuartermasterError) as error:
                 return await self._lost(broker, error)
 
     async def keep_only(self, addresses: Iterable[QueueAddress]) -> None:
         """Close the connections that no queue needs any more."""
-        wanted = {key(address) for address in addresses}
+        wanted = {connection_of(address) for address in addresses}
         for unused in [known for known in self._brokers if known not in wanted]:
             await self._brokers.pop(unused).close()
 
@@ -108,12 +112,5 @@ class PassiveDeclare:
         broker.failures = min(broker.failures + 1, 10)
         broker.retry_at = self._clock.monotonic() + wait_s
         refused = isinstance(error, ProbableAuthenticationError)
-        broker.last = Failure("unauthorized" if refused else "unreachable", str(error) or repr(error))
+        broker.last = Failure("unauthorized" if refused else "unreachable", repr(error))
         return broker.last
-
-
-def key(address: QueueAddress) -> Key:
-    """Return what tells one connection from another; a changed password is a new one."""
-    ref = address.password
-    secret = f"{ref.secret_id}/{ref.version}" if ref else ""
-    return address.host, address.amqp_port, address.username, address.vhost, secret

@@ -1,4 +1,4 @@
-"""What the scheduler knows of models, nodes, GPUs, instances and strategies; by id, never by object."""
+"""What is known of models, nodes, GPUs, instances and strategies; by id, never by object."""
 
 from __future__ import annotations
 
@@ -67,7 +67,8 @@ class Model:
 class Gpu:
     """A GPU: its stream's version, who holds it, and what really runs on it.
 
-    foreign: what the last reports showed running there that is not ours, and how many did.
+    seen_boot: the boot of the last report that showed it. foreign: what that showed running there
+    that is not ours, and how many in a row did.
     """
 
     uuid: str
@@ -77,6 +78,7 @@ class Gpu:
     present: bool = False
     held_by: str | None = None
     quarantined: bool = False
+    seen_boot: str | None = None
     foreign: str = ""
     foreign_reports: int = 0
     cause: str | None = None

@@ -31,7 +31,7 @@ def rerank(ranked: list[Rank], node_id: str, before: int, after: int) -> None:
 
 @dataclass(slots=True)
 class Pool:
-    """The nodes that support exactly these models, and their GPUs counted by why they are not free."""
+    """The nodes that support exactly these models; their GPUs counted by why they are not free."""
 
     supported: tuple[str, ...]
     ranked: list[Rank] = field(default_factory=list)

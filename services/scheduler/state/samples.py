@@ -1,4 +1,4 @@
-"""A model's queue as it was sampled: means over a window, and since when nothing was asked of it."""
+"""A model's queue as it was sampled: means over a window, and since when it was quiet."""
 
 from __future__ import annotations
 

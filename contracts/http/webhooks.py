@@ -1,0 +1,51 @@
+"""Webhooks as people send them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints
+
+from contracts.http.gateway import Body, Changes
+
+WebhookUrl = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?(/[!-~]*)?$",
+        max_length=200,
+    ),
+]
+PREFIX = "whsec_"
+SHORTEST, LONGEST = 24, 64
+
+
+def _signs(secret: SecretStr) -> SecretStr:
+    """Accept what Standard Webhooks signs with: whsec_ and 24 to 64 bytes in base64."""
+    text = secret.get_secret_value()
+    try:
+        key = base64.b64decode(text.removeprefix(PREFIX), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if not text.startswith(PREFIX) or not SHORTEST <= len(key) <= LONGEST:
+        raise ValueError(f"{PREFIX} and {SHORTEST} to {LONGEST} bytes in base64 are wanted")
+    return secret
+
+
+SigningSecret = Annotated[SecretStr, Field(max_length=200), AfterValidator(_signs)]
+
+
+class NewWebhook(Body):
+    """POST /webhooks; without a secret one is made, and shown in this answer only."""
+
+    url: WebhookUrl
+    secret: SigningSecret | None = None
+
+
+class WebhookChanges(Changes):
+    """PUT or PATCH /webhooks/{id}; `rotate_secret` makes a new one and shows it once."""
+
+    url: WebhookUrl = ""
+    secret: SigningSecret | None = None
+    rotate_secret: bool = False

@@ -1,0 +1,55 @@
+# One command surface for people, hooks and CI.
+# Needs Python 3.11 or newer with `uv` and `rust-just` in an activated virtual environment.
+
+set positional-arguments := true
+
+# The activated environment, or the project's own.
+venv := env("VIRTUAL_ENV", justfile_directory() / ".venv")
+python := venv / "bin/python"
+export VIRTUAL_ENV := venv
+export PYTHONPATH := justfile_directory()
+export PATH := venv / "bin" + ":" + env("PATH")
+
+# Show what can be done.
+default:
+    @just --list --unsorted
+
+# Bring the virtual environment to what the lock file says; quick when there is nothing to do.
+setup:
+    @command -v uv > /dev/null || { echo "uv is missing: pip install uv rust-just" >&2; exit 1; }
+    @uv sync --active --quiet --frozen --inexact --all-extras
+
+# Start everything with a real load: just demo requests=400 speed=60 report=FILE
+demo *args: setup
+    @exec "{{python}}" -m deploy.demo "$@"
+
+# Start the platform without a load, and say where it is and how to log in.
+up *args: setup
+    @exec "{{python}}" -m deploy.local.up "$@"
+
+# Everything that must hold before a change is taken.
+test *args: setup lint contracts-check
+    "{{python}}" -m pytest -n 2 --dist loadgroup "$@"
+
+# Style, types and architecture.
+lint: setup
+    "{{python}}" -m ruff check .
+    "{{python}}" -m ruff format --check .
+    "{{python}}" -m mypy
+    lint-imports
+
+# Write the schemas and API descriptions from the contracts.
+contracts: setup
+    "{{python}}" -m contracts.generate
+
+# Compare the committed schemas with the contracts.
+contracts-check: setup
+    "{{python}}" -m contracts.generate --check
+
+# Run a benchmark by name: just bench NAME
+bench *args: setup
+    @exec "{{python}}" -m deploy.bench "$@"
+
+# Draw the live table of a short run into docs/demo.svg.
+picture *args: setup
+    @exec "{{python}}" -m deploy.demo "picture={{justfile_directory()}}/docs/demo.svg" "$@"

@@ -1,0 +1,1 @@
+"""What the agent touches: GPUs, processes, files, ports."""

@@ -1,0 +1,64 @@
+"""The state with its durable copy, and those who wait for it to change."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+
+from services.agent.handlers.outside import Store
+from services.agent.state import State
+from services.chassis.clock import Clock
+from services.chassis.errors import Unavailable
+from services.chassis.health import Health
+
+RETRY_S = 1.0
+
+
+class Memory:
+    """What the agent knows; `commit` returns once it would survive a crash."""
+
+    def __init__(self, state: State, store: Store, clock: Clock, health: Health) -> None:
+        self.state, self.contact_at = state, clock.now()
+        self._store, self._clock, self._health = store, clock, health
+        self._contact = clock.monotonic()
+        self._saving = asyncio.Lock()
+        self._changed = asyncio.Event()
+
+    def touch(self, at: datetime | None = None) -> None:
+        """Note that control spoke to us, now or at an earlier moment."""
+        now = self._clock.now()
+        self.contact_at = now if at is None else min(at, now)
+        self._contact = self._clock.monotonic() - (now - self.contact_at).total_seconds()
+
+    def silent_s(self) -> float:
+        """Return how long control has not spoken to us."""
+        return self._clock.monotonic() - self._contact
+
+    async def commit(self) -> None:
+        """Wake those who wait, and keep the state; Unavailable when it cannot be kept."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+        async with self._saving:
+            kept = self.state.keep(self.contact_at)
+            await asyncio.to_thread(self._store.save, kept)
+        self._health.report("state", True)
+
+    async def commit_surely(self) -> None:
+        """Keep the state, however often it takes: what happened to a worker has happened."""
+        while True:
+            try:
+                return await self.commit()
+            except Unavailable as error:
+                self._health.report("state", False, error.detail)
+                await self._clock.sleep(RETRY_S)
+
+    async def until(self, done: Callable[[], bool], timeout_s: float) -> bool:
+        """Return whether `done` came true in time; asked again after every change."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not done():
+                    await self._changed.wait()
+        except TimeoutError:
+            return done()
+        return True

@@ -1,0 +1,118 @@
+"""Start a worker whose start was accepted."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+
+from contracts.http.agent import StartCommand
+from contracts.types import Scalar
+from services.agent.decide.commands import Begin
+from services.agent.decide.launch import HttpReady, LineReady, arguments
+from services.agent.handlers.care import Care
+from services.agent.handlers.memory import Memory
+from services.agent.handlers.outside import Outside, Terms
+from services.agent.state import Instance, Readiness, Worker
+from services.chassis.errors import Unavailable
+
+
+class Starting:
+    """Holds the GPU first, on disk, then starts the process: never the other way round."""
+
+    def __init__(self, memory: Memory, care: Care, outside: Outside, terms: Terms) -> None:
+        self._memory, self._care, self._outside, self._terms = memory, care, outside, terms
+
+    async def begin(self, command: StartCommand, accepted: Begin) -> None:
+        """Return when the worker runs, or has failed to; Unavailable when nothing was done."""
+        values = {**accepted.values, **self._given(command, accepted)}
+        argv = arguments(accepted.template, values)
+        instance = self._instance(command, accepted, values, argv)
+        state = self._memory.state
+        state.begin(instance)
+        try:
+            await self._memory.commit()
+            worker = await asyncio.to_thread(self._spawn, command, argv)
+        except (OSError, Unavailable) as error:
+            await self._failed(instance.instance_id, error)
+            return
+        running = state.note(instance.instance_id, pid=worker.pid, born=worker.born)
+        await self._memory.commit_surely()
+        self._care.look_after(running)
+
+    def _spawn(self, command: StartCommand, argv: tuple[str, ...]) -> Worker:
+        folders, gpu = self._outside.folders, self._memory.state.gpus[command.gpu_uuid]
+        secrets = folders.prepare(command.instance_id, command.secret_files)
+        environment = {
+            **self._terms.environment,
+            **secrets,
+            "QM_MODEL": command.model_name,
+            "CUDA_VISIBLE_DEVICES": self._outside.gpus.visible(gpu),
+        }
+        log = folders.log(command.instance_id)
+        return self._outside.processes.spawn(command.instance_id, argv, environment, log)
+
+    async def _failed(self, instance_id: str, error: OSError | Unavailable) -> None:
+        code, detail = "unavailable", str(error)
+        if isinstance(error, OSError):
+            code, detail = "cannot_start", f"{error.strerror}: {error.filename}"
+        await self._care.settle(instance_id, None, error_code=code, error=detail[:1000])
+
+    def _given(self, command: StartCommand, accepted: Begin) -> dict[str, Scalar]:
+        """Return what the agent itself fills in."""
+        terms, gpu = self._terms, self._memory.state.gpus[command.gpu_uuid]
+        given: dict[str, Scalar] = {
+            "host": terms.worker_host,
+            "model": command.model_name,
+            "gpu_index": gpu.index,
+            "gpu_uuid": gpu.uuid,
+            "instance_id": command.instance_id,
+            "ready_file": str(self._outside.folders.ready_file(command.instance_id)),
+            "python": terms.python,
+        }
+        if accepted.template.wants_port:
+            live = (i for i in self._memory.state.instances.values() if i.live)
+            taken = {i.port for i in live if i.port is not None}
+            given["port"] = self._outside.free_port(terms.worker_host, taken)
+        return given
+
+    def _instance(
+        self,
+        command: StartCommand,
+        accepted: Begin,
+        values: dict[str, Scalar],
+        argv: tuple[str, ...],
+    ) -> Instance:
+        template, ready = accepted.template, accepted.template.ready
+        port = values[ready.port_parameter] if isinstance(ready, HttpReady) else None
+        return Instance(
+            instance_id=command.instance_id,
+            model_name=command.model_name,
+            gpu_uuid=command.gpu_uuid,
+            boot_id=command.boot_id,
+            fence=command.fence,
+            on_lost_control=command.on_lost_control,
+            template=template.name,
+            readiness=self._readiness(ready, command.model_name, port),
+            ready_timeout_s=template.ready_timeout_s,
+            stop_grace_s=template.stop_grace_s,
+            asked_at=self._outside.clock.now(),
+            command_hash=hashlib.sha256("\x00".join(argv).encode()).hexdigest(),
+            port=port,
+            endpoint=None if port is None else _url(self._terms.advertise_host, port),
+        )
+
+    def _readiness(self, ready: object, model: str, port: Scalar) -> Readiness:
+        if isinstance(ready, HttpReady):
+            url = _url(_reachable(self._terms.worker_host), port) + ready.path
+            return Readiness(kind="http", url=url, model=model if ready.model_listed else "")
+        if isinstance(ready, LineReady):
+            return Readiness(kind="line", text=ready.text)
+        return Readiness(kind="file")
+
+
+def _reachable(host: str) -> str:
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 (what was bound)
+
+
+def _url(host: str, port: Scalar) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,1 @@
+"""Alerter: what should wake someone, said once, and carried to every webhook."""

@@ -1,0 +1,1 @@
+"""What is worth an alert: one rule in each file, each (state, now, limits) → conditions."""

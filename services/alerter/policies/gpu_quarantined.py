@@ -1,0 +1,25 @@
+"""Alert when a GPU may not be used because something unknown may run on it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from services.alerter.state import Condition, Limits, State
+
+RULE = "gpu_quarantined"
+
+
+def conditions(state: State, now: datetime, limits: Limits) -> list[Condition]:
+    """Return a condition for each GPU in quarantine."""
+    return [
+        Condition(
+            RULE,
+            gpu_uuid,
+            "warning",
+            f"GPU {gpu_uuid} of node {state.nodes.get(since.event.node_id, since.event.node_id)}"
+            f" is in quarantine: {since.event.because}",
+            since.position,
+            {"node_id": since.event.node_id, "instance_id": since.event.instance_id},
+        )
+        for gpu_uuid, since in state.quarantined.items()
+    ]

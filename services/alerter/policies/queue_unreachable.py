@@ -1,0 +1,25 @@
+"""Alert when a model's queue cannot be read, until it can be again."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from services.alerter.state import Condition, Limits, State
+
+RULE = "queue_unreachable"
+
+
+def conditions(state: State, now: datetime, limits: Limits) -> list[Condition]:
+    """Return a condition for each queue that cannot be read."""
+    return [
+        Condition(
+            RULE,
+            model_id,
+            "warning",
+            f"the queue of model {state.models.get(model_id, model_id)} cannot be read:"
+            f" {since.event.detail}",
+            since.position,
+            {"model": state.models.get(model_id), "code": since.event.code},
+        )
+        for model_id, since in state.unreachable.items()
+    ]

@@ -1,0 +1,89 @@
+"""Wiring of the alerter."""
+
+from __future__ import annotations
+
+import asyncio
+
+from services.alerter.adapters.webhook import WebhookDoor
+from services.alerter.decide import RETRIES_S
+from services.alerter.handlers import Alerter, Pace, Watchman
+from services.alerter.settings import Settings
+from services.alerter.state import Limits, State
+from services.chassis import bus
+from services.chassis.clock import LogClock
+from services.chassis.folding import Folding
+from services.chassis.follower import Follower
+from services.chassis.ids import new_id
+from services.chassis.leadership import Leadership, lead
+from services.chassis.ports import Bus
+from services.chassis.proposer import Proposer
+from services.chassis.run import Context, run
+from services.chassis.secrets import Revealed
+from services.chassis.supervision import one_failure
+
+NAME = "alerter"
+
+
+async def main(context: Context) -> None:
+    """Watch over the fleet until told to stop."""
+    settings = Settings()
+    broker = await bus.connect(NAME, settings.amqp_url)
+    try:
+        await watch(context, broker, settings)
+    finally:
+        await broker.close()
+
+
+async def watch(context: Context, broker: Bus, settings: Settings) -> None:
+    """Fold for ever, alert while leading, and cry out when the log is silent."""
+    door = WebhookDoor(
+        settings.webhook_networks,
+        context.clock,
+        allow_http=settings.webhook_allow_http,
+        timeout_s=settings.webhook_timeout,
+    )
+    try:
+        await _lead(context, broker, settings, door)
+    finally:
+        await door.close()
+
+
+async def _lead(context: Context, broker: Bus, settings: Settings, door: WebhookDoor) -> None:
+    window_s = settings.queue_growth_recent + settings.queue_growth_before
+    state, holder, secrets = State(window_s), new_id(NAME), Revealed(broker)
+    follower = Follower(broker, NAME, State.TYPES, context.clock, telemetry_window_s=window_s)
+    folding = Folding(
+        follower,
+        state.apply,
+        LogClock(context.clock),
+        on_stopped=lambda detail: context.health.report("fold", not detail, detail),
+        service=NAME,
+    )
+    proposer = Proposer(broker, NAME, context.clock)
+    leadership = Leadership(broker, proposer, NAME, holder, folding)
+    pace = _pace(settings)
+    alerter = Alerter(state, folding, proposer, door, secrets, context.health, pace)
+    watchman = Watchman(state, holder, follower, door, secrets, context.clock)
+    with one_failure():
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(lead(leadership, folding, alerter.act))
+            tasks.create_task(watchman.watch(settings.log_silence_after))
+
+
+def _pace(settings: Settings) -> Pace:
+    return Pace(
+        limits=Limits(
+            growth_recent_s=settings.queue_growth_recent,
+            growth_before_s=settings.queue_growth_before,
+            growth_factor=settings.queue_growth_factor,
+            growth_messages=settings.queue_growth_messages,
+        ),
+        tick_s=settings.alert_tick,
+        retries_s=tuple(wait_s * settings.webhook_retry_scale for wait_s in RETRIES_S),
+        per_webhook=settings.webhook_parallel,
+    )
+
+
+def start() -> int:
+    """Run the alerter in this process."""
+    return run(NAME, main)

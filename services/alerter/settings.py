@@ -1,0 +1,61 @@
+"""What can be tuned in the alerter."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from services.chassis.targets import Networks
+
+Seconds = Annotated[float, Field(gt=0, le=604_800)]
+
+
+class Settings(BaseSettings):
+    """Read from the environment and `.env`; names begin with QM_."""
+
+    model_config = SettingsConfigDict(env_prefix="QM_", env_file=".env", extra="ignore")
+
+    amqp_url: str = Field(default="amqp://localhost/", repr=False, description="The broker.")
+    alert_tick: Seconds = Field(
+        default=1.0,
+        description="Seconds after which the rules are applied though nothing happened; shorter"
+        " sends what is to be sent again more punctually.",
+    )
+    queue_growth_recent: Seconds = Field(
+        default=300.0,
+        description="Seconds that count as now when a queue is judged; longer forgives bursts.",
+    )
+    queue_growth_before: Seconds = Field(
+        default=1800.0, description="Seconds before that, which it is compared with."
+    )
+    queue_growth_factor: Annotated[float, Field(ge=1)] = Field(
+        default=2.0, description="How many times longer than before is abnormal."
+    )
+    queue_growth_messages: Annotated[float, Field(ge=0)] = Field(
+        default=10.0, description="Mean length (messages) that is never abnormal; more is quieter."
+    )
+    webhook_retry_scale: Annotated[float, Field(gt=0, le=100)] = Field(
+        default=1.0,
+        description="Stretches or shortens the times between attempts (5 s to 10 h).",
+    )
+    webhook_timeout: Annotated[float, Field(gt=0, le=60)] = Field(
+        default=5.0, description="Seconds a webhook may take; more where it does its work at once."
+    )
+    webhook_parallel: Annotated[int, Field(ge=1, le=64)] = Field(
+        default=4, description="Messages under way to one webhook; 1 where it bears no more."
+    )
+    webhook_networks: Annotated[tuple[str, ...], NoDecode, Networks] = Field(
+        default=(),
+        description="Networks (CIDR, comma separated) of our own where webhooks may be; otherwise"
+        " only addresses of the open Internet are posted to.",
+    )
+    webhook_allow_http: bool = Field(
+        default=False,
+        description="On to post without encryption, where the network itself is trusted.",
+    )
+    log_silence_after: Seconds = Field(
+        default=30.0,
+        description="Seconds without a word of the log after which webhooks are told directly.",
+    )

@@ -1,0 +1,1 @@
+"""Start and stop what the scheduler wants, until a node confirms it."""

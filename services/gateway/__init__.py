@@ -1,0 +1,1 @@
+"""The gateway: the door for people; commands become facts, reads are forwarded."""

@@ -1,0 +1,35 @@
+"""How a thing of the catalogue is shown after a command, in the field names people use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from services.gateway.decide.models import QUEUE
+
+if TYPE_CHECKING:
+    from services.gateway.state import Entity, Kind
+
+_HIDDEN = {"secret", "queue", "average_inference_time_s"}
+
+
+def view(kind: Kind, id_: str, entity: Entity) -> dict[str, Any]:
+    """Return a thing's fields, its id as `id` and under its own name, and no secret."""
+    shown = {name: value for name, value in entity.data.items() if name not in _HIDDEN}
+    return {
+        "id": id_,
+        **shown,
+        **(_queue_view(entity) if kind == "model" else {}),
+        **({"has_secret": bool(entity.data.get("secret"))} if kind == "webhook" else {}),
+        "created_at": entity.created_at,
+        "updated_at": entity.updated_at,
+        "version": entity.version,
+    }
+
+
+def _queue_view(entity: Entity) -> dict[str, Any]:
+    queue = entity.data["queue"]
+    return {
+        **{name: queue[inner] for name, inner in QUEUE.items()},
+        "has_rabbitmq_password": bool(queue.get("password")),
+        "average_inference_time": entity.data["average_inference_time_s"],
+    }

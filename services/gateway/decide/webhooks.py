@@ -1,0 +1,127 @@
+"""Webhooks: where alerts go besides, and what their messages are signed with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from contracts.envelope import Draft
+from contracts.events.alert import WebhookDeleted, WebhookRegistered
+from contracts.events.control import SecretRotated
+from services.gateway.decide.plain import Plain
+from services.gateway.decide.verdicts import (
+    CREATED,
+    Decision,
+    Given,
+    SecretWanted,
+    Verdict,
+    unknown,
+)
+from services.gateway.state import stream_of
+
+if TYPE_CHECKING:
+    from contracts.types import SecretRef
+    from services.gateway.state import State, Subject
+
+KIND: Final = "webhook"
+READERS = ("alerter",)
+PURPOSE = "signing messages to a webhook"
+
+
+@dataclass(frozen=True)
+class RegisterWebhook:
+    """POST /webhooks; always with a secret, so that its receiver can tell who speaks."""
+
+    url: str
+
+    def touches(self, state: State) -> tuple[str, ...]:
+        """Return nothing: it stands on nothing."""
+        del state
+        return ()
+
+    def secret_wanted(self, given: Given) -> SecretWanted | None:
+        """Return the signing secret's place."""
+        return _secret(f"whk-{given.fresh}")
+
+    def decide(self, state: State, given: Given) -> Verdict:
+        """Register it with its secret."""
+        del state
+        id_ = f"whk-{given.fresh}"
+        event = WebhookRegistered(webhook_id=id_, url=self.url, secret=given.secret)
+        registered = Draft(stream_of(KIND, id_), event, expected_version=0)
+        drafts = (*_rotated(given.secret), registered)
+        return Decision(drafts, CREATED, shows=(KIND, id_))
+
+
+@dataclass(frozen=True)
+class ChangeWebhook:
+    """PUT or PATCH /webhooks/{id}: another address, a new secret, or both."""
+
+    webhook_id: str
+    url: str | None
+    has_new_secret: bool
+
+    def touches(self, state: State) -> tuple[str, ...]:
+        """Return the webhook's stream."""
+        del state
+        return (stream_of(KIND, self.webhook_id),)
+
+    def secret_wanted(self, given: Given) -> SecretWanted | None:
+        """Return the signing secret's place, if there is a new one."""
+        del given
+        return _secret(self.webhook_id) if self.has_new_secret else None
+
+    def decide(self, state: State, given: Given) -> Verdict:
+        """Register it again as it is to be."""
+        known = state.find(KIND, self.webhook_id)
+        if known is None:
+            return unknown(KIND, self.webhook_id)
+        shown: Subject = (KIND, self.webhook_id)
+        changes = {"url": self.url or known.data["url"]}
+        secret = given.secret.model_dump() if given.secret else known.data.get("secret")
+        changed = {**known.data, **changes, "secret": secret}
+        if changed == known.data:
+            return Decision((), shows=shown)
+        stream = stream_of(*shown)
+        event = WebhookRegistered.model_validate(changed)
+        updated = Draft(stream, event, expected_version=state.version_of(stream))
+        return Decision((*_rotated(given.secret), updated), shows=shown)
+
+
+@dataclass(frozen=True)
+class DeleteWebhook(Plain):
+    """DELETE /webhooks/{id}."""
+
+    webhook_id: str
+
+    def touches(self, state: State) -> tuple[str, ...]:
+        """Return the webhook's stream."""
+        del state
+        return (stream_of(KIND, self.webhook_id),)
+
+    def decide(self, state: State, given: Given) -> Verdict:
+        """Delete it and let its secret be forgotten."""
+        del given
+        known = state.find(KIND, self.webhook_id)
+        if known is None:
+            return unknown(KIND, self.webhook_id)
+        stream = stream_of(KIND, self.webhook_id)
+        event = WebhookDeleted(webhook_id=self.webhook_id)
+        deleted = Draft(stream, event, expected_version=state.version_of(stream))
+        secret = known.data.get("secret")
+        return Decision(
+            (deleted,),
+            answer={"id": self.webhook_id, "deleted": True},
+            forgets=(secret["secret_id"],) if secret else (),
+        )
+
+
+def _secret(webhook_id: str) -> SecretWanted:
+    return SecretWanted(f"{webhook_id}.signing", PURPOSE, READERS)
+
+
+def _rotated(secret: SecretRef | None) -> tuple[Draft, ...]:
+    if secret is None:
+        return ()
+    event = SecretRotated(secret_id=secret.secret_id, version=secret.version, purpose=PURPOSE)
+    return (Draft(f"secret/{secret.secret_id}", event),)

@@ -1,0 +1,1 @@
+"""The database, as the query service's routes want it."""

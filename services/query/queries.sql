@@ -1,0 +1,223 @@
+-- name: page
+-- One page of a list, with the position it holds for: $1 items at most, after the cursor $2.
+with page as materialized (
+  select sort, item, row_number() over () as n from ({select}) as found
+)
+select (select position from rm.checkpoints where name = 'rm') as position,
+       coalesce((select json_agg(item order by n) from page where n <= $1), '[]') as content,
+       (select sort::text from page
+         where n = $1 and exists (select 1 from page where n > $1)) as next_cursor;
+
+-- name: one
+-- One thing, with the position it holds for.
+select (select position from rm.checkpoints where name = 'rm') as position,
+       (select item from ({select}) as found)::json as content;
+
+-- name: checkpoint
+-- How far the read models are.
+select position from rm.checkpoints where name = 'rm';
+
+-- name: environments
+-- All environments.
+select key as sort, row as item
+  from rm.environments
+ where key > coalesce($2, '')
+ order by key limit $1 + 1;
+
+-- name: environment
+-- One environment.
+select row as item from rm.environments where key = $1;
+
+-- name: models
+-- Models, of one environment if named.
+select key as sort, row as item
+  from rm.model_status
+ where key > coalesce($2, '') and ($3::text is null or environment_id = $3)
+ order by key limit $1 + 1;
+
+-- name: model
+-- One model.
+select row as item from rm.model_status where key = $1;
+
+-- name: nodes
+-- Nodes, of one environment if named.
+select key as sort, row as item
+  from rm.node_status
+ where key > coalesce($2, '') and ($3::text is null or environment_id = $3)
+ order by key limit $1 + 1;
+
+-- name: node
+-- One node, its GPUs, and what its agent last said runs there.
+select n.row || jsonb_build_object(
+         'gpus', (select coalesce(jsonb_agg(g.row order by g.row->'index', g.key), '[]')
+                    from rm.gpu_status g where g.node_id = n.key),
+         'reported_instances', coalesce(r.row->'instances', '[]')) as item
+  from rm.node_status n
+  left join rm.node_reports r on r.key = n.key
+ where n.key = $1;
+
+-- name: gpus
+-- GPUs, of one node, of one environment, in one state.
+select key as sort, row as item
+  from rm.gpu_status
+ where key > coalesce($2, '')
+   and ($3::text is null or node_id = $3)
+   and ($4::text is null or environment_id = $4)
+   and ($5::text is null or state = $5)
+ order by key limit $1 + 1;
+
+-- name: gpu
+-- One GPU.
+select row as item from rm.gpu_status where key = $1;
+
+-- name: instances
+-- Instances, of one model, on one node, in one state, or all that have not ended.
+select key as sort, row as item
+  from rm.instances
+ where key > coalesce($2, '')
+   and ($3::text is null or model_id = $3)
+   and ($4::text is null or node_id = $4)
+   and ($5::text is null or state = $5)
+   and ($6::boolean is null or $6 = (state in ('requested', 'ready', 'stopping')))
+ order by key limit $1 + 1;
+
+-- name: instance
+-- One instance.
+select row as item from rm.instances where key = $1;
+
+-- name: queues
+-- The queue of every model, of one environment if named.
+select key as sort, row as item
+  from rm.queue_status
+ where key > coalesce($2, '') and ($3::text is null or environment_id = $3)
+ order by key limit $1 + 1;
+
+-- name: queue
+-- The queue of one model.
+select row as item from rm.queue_status where key = $1;
+
+-- name: queue_history
+-- A queue's samples, the newest first.
+select position as sort, row || jsonb_build_object('position', position) as item
+  from rm.queue_history
+ where key = $3 and position < coalesce($2::text::bigint, 9223372036854775807)
+ order by position desc limit $1 + 1;
+
+-- name: deployments
+-- Every node, its GPUs, and what runs on each.
+select n.key as sort,
+       n.row - 'gpus' || jsonb_build_object(
+         'gpus', (
+           select coalesce(
+                    jsonb_agg(
+                      g.row || jsonb_build_object('instance', i.row)
+                      order by g.row->'index', g.key), '[]')
+             from rm.gpu_status g
+             left join rm.instances i on i.key = g.row->>'instance_id'
+            where g.node_id = n.key)) as item
+  from rm.node_status n
+ where n.key > coalesce($2, '') and ($3::text is null or n.environment_id = $3)
+ order by n.key limit $1 + 1;
+
+-- name: strategies
+-- All strategies; their `order` is the one they are applied in.
+select key as sort, row as item
+  from rm.strategies
+ where key > coalesce($2, '')
+ order by key limit $1 + 1;
+
+-- name: strategy
+-- One strategy.
+select row as item from rm.strategies where key = $1;
+
+-- name: alerts
+-- Alerts, open ones or closed ones if asked for.
+select key as sort, row as item
+  from rm.alerts
+ where key > coalesce($2, '') and ($3::boolean is null or open = $3)
+ order by key limit $1 + 1;
+
+-- name: alert
+-- One alert.
+select row as item from rm.alerts where key = $1;
+
+-- name: decisions
+-- What was decided, the oldest first, about one model if named.
+select position as sort, row as item
+  from rm.decisions
+ where position > greatest(coalesce($2::text::bigint, 0), $3::bigint)
+   and ($4::text is null or key = $4)
+ order by position limit $1 + 1;
+
+-- name: latest_decisions
+-- What was decided, the newest first, about one model if named.
+select position as sort, row as item
+  from rm.decisions
+ where position < coalesce($2::text::bigint, 9223372036854775807)
+   and position > $3
+   and ($4::text is null or key = $4)
+ order by position desc limit $1 + 1;
+
+-- name: webhooks
+-- Where alerts go.
+select key as sort, row as item
+  from rm.webhooks
+ where key > coalesce($2, '')
+ order by key limit $1 + 1;
+
+-- name: webhook
+-- One webhook.
+select row as item from rm.webhooks where key = $1;
+
+-- name: name
+-- Whose a unique name is; a released one has nobody, and the version to claim it at.
+select row as item from rm.names where key = $1;
+
+-- name: ask
+-- A start asked for by hand, and the state of what came of it.
+select a.row || jsonb_build_object('instance_state', i.row->'state') as item
+  from rm.asks a
+  left join rm.instances i on i.key = a.row->>'instance_id'
+ where a.key = $1;
+
+-- name: events
+-- The log itself, of some types if named.
+select position as sort, json_build_object(
+         'position', position, 'event_id', event_id, 'stream', stream, 'version', version,
+         'type', type, 'schema_version', schema_version, 'data', data, 'meta', meta,
+         'recorded_at', to_char(recorded_at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')) as item
+  from log.all_events
+ where position > greatest(coalesce($2::text::bigint, 0), $3::bigint)
+   and ($4::text[] is null or type = any($4))
+ order by position limit $1 + 1;
+
+-- name: events_of_stream
+-- One stream of the log; only telemetry's streams make it look through telemetry.
+select position as sort, json_build_object(
+         'position', position, 'event_id', event_id, 'stream', stream, 'version', version,
+         'type', type, 'schema_version', schema_version, 'data', data, 'meta', meta,
+         'recorded_at', to_char(recorded_at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')) as item
+  from (select position, event_id, stream, version, type, schema_version, data, meta, recorded_at
+          from log.facts where stream = $5
+         union all
+        select position, event_id, stream, version, type, schema_version, data, meta, recorded_at
+          from log.telemetry
+         where stream = $5
+           and position > greatest(coalesce($2::text::bigint, 0), $3::bigint)
+           and exists (select 1 from log.telemetry_heads h where h.stream = $5)) as events
+ where position > greatest(coalesce($2::text::bigint, 0), $3::bigint)
+   and ($4::text[] is null or type = any($4))
+ order by position limit $1 + 1;
+
+-- name: status
+-- The log's head, how far each read model is behind it, and who leads.
+select json_build_object(
+         'head', log.head(),
+         'lag', log.head() - (select position from rm.checkpoints where name = 'rm'),
+         'checkpoints', (
+           select json_agg(json_build_object(
+                    'name', name, 'position', position, 'event_id', event_id,
+                    'updated_at', to_char(updated_at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))
+                    order by name)
+             from rm.checkpoints),
+         'leases', (select coalesce(json_agg(row order by key), '[]') from rm.leases)) as item;

@@ -1,0 +1,25 @@
+"""GET /environments"""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from contracts.types import EnvironmentId
+from services.query.routes.reading import Page, Read, Reader, a_page, one_of
+
+
+def routes(reader: Reader) -> APIRouter:
+    """Return the routes of environments."""
+    router = APIRouter(tags=["environments"])
+
+    @router.get("/environments")
+    async def environments(request: Request, page: Annotated[Page, Query()]) -> Response:
+        return await a_page(request, reader, "environments", page)
+
+    @router.get("/environments/{environment_id}")
+    async def environment(
+        request: Request, environment_id: EnvironmentId, read: Annotated[Read, Query()]
+    ) -> Response:
+        return await one_of(request, reader, "environment", read, environment_id)
+
+    return router

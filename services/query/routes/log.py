@@ -1,0 +1,48 @@
+"""GET /events, /status and /health"""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field, StringConstraints
+
+from services.query.routes.reading import Page, Position, Read, Reader, a_page, one_of
+
+Stream = Annotated[str, StringConstraints(pattern=r"^[^\x00]+$", max_length=400)]
+
+
+class PageOfEvents(Page):
+    """What narrows events down; types: several, repeated or with commas between."""
+
+    after: Position = 0
+    types: list[Annotated[str, Field(max_length=2000)]] = Field(default=[], max_length=100)
+    stream: Stream | None = None
+
+    def wanted(self) -> list[str] | None:
+        """Return the types that are asked for, None for all."""
+        names = [name.strip() for each in self.types for name in each.split(",")]
+        return [name for name in names if name] or None
+
+
+def routes(reader: Reader) -> APIRouter:
+    """Return the routes of the log and of how far the read models are behind it."""
+    router = APIRouter(tags=["log"])
+
+    @router.get("/events")
+    async def events(request: Request, page: Annotated[PageOfEvents, Query()]) -> Response:
+        narrow = (page.after, page.wanted())
+        if page.stream is None:
+            return await a_page(request, reader, "events", page, *narrow, numbered=True)
+        return await a_page(
+            request, reader, "events_of_stream", page, *narrow, page.stream, numbered=True
+        )
+
+    @router.get("/status")
+    async def status(request: Request, read: Annotated[Read, Query()]) -> Response:
+        return await one_of(request, reader, "status", read)
+
+    @router.get("/health")
+    async def health(read: Annotated[Read, Query()]) -> dict[str, str | int]:
+        found = await reader.one("status", min_position=read.min_position)
+        return {"status": "ok", "service": "query", "position": found.position}
+
+    return router

@@ -1,0 +1,32 @@
+"""Phase 3: instances without a model, on a node that left, or above their model's maximum."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from services.scheduler.state.entities import Instance, Model
+    from services.scheduler.state.plan import Plan
+
+
+def retire(plan: Plan) -> None:
+    """Stop what must go at once, and one instance of each model that has too many."""
+    for instance_id, code in plan.state.leaving.items():
+        if instance_id not in plan.stopped:
+            plan.stop(plan.state.instances[instance_id], plan.reason(code, {}))
+    for model in plan.state.models.values():
+        if plan.live(model) > model.max_instances and not plan.in_flight(model):
+            _shrink(plan, model)
+
+
+def _shrink(plan: Plan, model: Model) -> None:
+    """Stop one: unpinned before pinned, then the newest."""
+    mine = [plan.state.instances[instance_id] for instance_id in reversed(model.instances)]
+    ready = [instance for instance in mine if instance.kind == "ready"]
+    instance = min(ready, key=_pinned)
+    numbers = {"instances": plan.live(model), "max": model.max_instances}
+    plan.stop(instance, plan.reason("above_max_instances", numbers))
+
+
+def _pinned(instance: Instance) -> bool:
+    return instance.pinned

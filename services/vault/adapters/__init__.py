@@ -1,0 +1,1 @@
+"""What the vault keeps its secrets with."""

@@ -1,0 +1,48 @@
+"""Fixtures: the engines once for all tests, a fresh database and a fresh broker for each module."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.platform import Broker, LogDatabase, new_broker, new_database, stop_engines, test_engines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from deploy.local.engines import Engines
+
+STATE = Path(os.environ.get("QM_TEST_STATE", Path(__file__).parents[1] / ".quartermaster" / "test"))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Stop the engines once all workers are done."""
+    if not hasattr(session.config, "workerinput"):
+        stop_engines(STATE)
+
+
+@pytest.fixture(scope="session")
+def engines() -> Engines:
+    """PostgreSQL and RabbitMQ, started by the first test that needs them, shared by all workers."""
+    return test_engines(STATE)
+
+
+@pytest.fixture(scope="module")
+def database(engines: Engines) -> Iterator[LogDatabase]:
+    """A migrated database of this module's own."""
+    made = new_database(engines)
+    yield made
+    made.drop()
+
+
+@pytest.fixture(scope="module")
+def broker(engines: Engines) -> Iterator[Broker]:
+    """A virtual host of this module's own, with every service's user and rights."""
+    made = new_broker(engines)
+    asyncio.run(made.declare())
+    yield made
+    made.drop()

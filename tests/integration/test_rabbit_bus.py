@@ -1,0 +1,108 @@
+"""The bus on RabbitMQ passes the suite of every bus, and survives what only a broker can do."""
+
+import asyncio
+
+import aio_pika
+import pytest
+
+from services.chassis import bus as rabbit
+from services.chassis import wire
+from services.chassis.errors import Refused, Unavailable
+from services.chassis.ports import Message
+from tests.shared.bus import SOON_S, BusSuite
+
+
+class TestRabbitBus(BusSuite):
+    @pytest.fixture
+    def connect(self, broker):
+        async def connect(service: str):
+            return await rabbit.connect(service, broker.url(service))
+
+        return connect
+
+    @pytest.fixture
+    def parked(self, broker):
+        async def parked() -> int:
+            connection = await aio_pika.connect(broker.url("admin"))
+            async with connection, connection.channel() as channel:
+                queue = await channel.declare_queue(wire.QUEUE_PARKED, passive=True)
+                return queue.declaration_result.message_count
+
+        return parked
+
+
+async def test_declaring_the_topology_again_changes_nothing(broker):
+    await broker.declare()
+
+
+async def test_every_durable_queue_is_replicated_and_bounds_its_redeliveries(broker):
+    queues = broker.api("GET", f"queues/{broker.vhost}").json()
+    durable = [queue for queue in queues if queue["durable"]]
+    assert {"journal.proposed", "qm.parked", "scheduler.lead"} <= {q["name"] for q in durable}
+    for queue in durable:
+        assert queue["arguments"]["x-queue-type"] == "quorum", queue["name"]
+        assert queue["arguments"]["x-delivery-limit"] >= 100, queue["name"]
+
+
+async def test_a_followers_queue_is_exclusive_bounded_and_dies_with_its_connection(broker):
+    follower = await rabbit.connect("scheduler", broker.url("scheduler"))
+    await follower.follow("scheduler")
+    names = f"queues/{broker.vhost}"
+
+    def own() -> list[dict]:
+        return [q for q in broker.api("GET", names).json() if q["name"].endswith(".recorded")]
+
+    async with asyncio.timeout(SOON_S):
+        while not own():
+            await asyncio.sleep(0.1)
+    queue = own()[0]
+    assert queue["exclusive"]
+    assert queue["arguments"]["x-overflow"] == "drop-head"
+    await follower.close()
+    async with asyncio.timeout(SOON_S):
+        while own():
+            await asyncio.sleep(0.1)
+
+
+async def test_a_deleted_queue_ends_its_inbox(broker):
+    follower = await rabbit.connect("scheduler", broker.url("scheduler"))
+    inbox = await follower.follow("scheduler")
+    async with (await follower._in.connection()).channel() as channel:
+        await channel.queue_delete(inbox._queue.name)
+    with pytest.raises(Unavailable):
+        await inbox.next(SOON_S)
+    await follower.close()
+
+
+async def test_after_its_connection_is_cut_a_bus_publishes_and_asks_again(broker):
+    gateway = await rabbit.connect("gateway", broker.url("gateway"))
+    journal = await rabbit.connect("journal", broker.url("journal"))
+    inbox = await journal.consume(wire.QUEUE_JOURNAL, prefetch=1)
+
+    async def echo() -> None:
+        async for delivery in inbox:
+            await journal.answer(delivery, delivery.body, {})
+            await delivery.ack()
+
+    echoing = asyncio.create_task(echo())
+    question = (wire.EXCHANGE_JOURNAL, wire.QUEUE_JOURNAL, b"hello")
+    assert (await gateway.ask(*question))[1] == b"hello"
+    for link in (gateway._out, gateway._in):
+        await (await link.connection()).close()
+    async with asyncio.timeout(SOON_S * 2):
+        while True:
+            try:
+                assert (await gateway.ask(*question, timeout_s=1.0))[1] == b"hello"
+                break
+            except Unavailable:
+                await asyncio.sleep(0.05)
+    echoing.cancel()
+    await gateway.close()
+    await journal.close()
+
+
+async def test_a_service_cannot_publish_what_only_the_journal_may(broker):
+    scheduler = await rabbit.connect("scheduler", broker.url("scheduler"))
+    with pytest.raises((Refused, Unavailable)):
+        await scheduler.publish(wire.EXCHANGE_RECORDED, "a.a", Message(b"[]"), mandatory=False)
+    await scheduler.close()
