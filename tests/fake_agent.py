@@ -1,4 +1,4 @@
-"""A node's agent in this process, over real loopback HTTP; it can be slow, silent, mad or forgetful."""
+"""A node's agent in this process, over real loopback HTTP: obedient, silent, mad or forgetful."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ import json
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 DEAD = ("exited", "failed")
+MAD = {
+    "garbage": b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n\x00\xff{][}\x01\x02\x03",
+    "refuse": b"HTTP/1.1 500 X\r\ncontent-length: 0\r\n\r\n",
+    "huge": b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n",
+    "trickle": b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n",
+}
 
 
 @dataclass
@@ -37,7 +43,7 @@ class FakeAgent:
     change: int = 1
     next_pid: int = 1000
 
-    async def __aenter__(self) -> FakeAgent:
+    async def __aenter__(self) -> Self:
         await self.listen()
         return self
 
@@ -109,11 +115,8 @@ class FakeAgent:
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         method, target, _ = head.split("\r\n", 1)[0].split(" ")
-        headers = dict(
-            (line.split(":", 1)[0].lower(), line.split(":", 1)[1].strip())
-            for line in head.split("\r\n")[1:]
-            if ":" in line
-        )
+        lines = (line.split(":", 1) for line in head.split("\r\n")[1:] if ":" in line)
+        headers = {name.lower(): value.strip() for name, value in lines}
         length = int(headers.get("content-length", "0"))
         body = json.loads(await reader.readexactly(length)) if length else None
         if await self._misbehave(writer):
@@ -133,27 +136,18 @@ class FakeAgent:
         return True
 
     async def _misbehave(self, writer: asyncio.StreamWriter) -> bool:
-        if self.mode == "ok":
-            return False
+        """Do what `mode` says; return whether that was all."""
         if self.mode == "silent":
             await asyncio.sleep(3600)
-        elif self.mode == "garbage":
-            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n\x00\xff{][}\x01\x02\x03")
-        elif self.mode == "refuse":
-            writer.write(b"HTTP/1.1 500 X\r\ncontent-length: 0\r\n\r\n")
-        elif self.mode == "huge":
-            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n")
-            while True:
-                writer.write(b" " * 65536)
-                await writer.drain()
-        elif self.mode == "trickle":
-            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n")
-            while True:
-                writer.write(b" ")
-                await writer.drain()
-                await asyncio.sleep(0.1)
+        elif self.mode in MAD:
+            writer.write(MAD[self.mode])
+        endless = {"huge": (b" " * 65536, 0.0), "trickle": (b" ", 0.1)}.get(self.mode)
+        while endless is not None:
+            writer.write(endless[0])
+            await writer.drain()
+            await asyncio.sleep(endless[1])
         await writer.drain()
-        return True
+        return self.mode != "ok"
 
     async def _answer(self, method: str, target: str, body: Any) -> tuple[str, int, Any]:
         parts = urlsplit(target)

@@ -31,11 +31,10 @@ from services.chassis.supervision import one_failure
 async def main(context: Context) -> None:
     """Take up the workers of the last run, then serve until told to stop; workers live on."""
     settings = Settings()
-    outside = _outside(settings, context)
     store = Store(settings.agent_state)
     store.acquire()
     try:
-        agent = _agent(settings, context, outside(store))
+        agent = _agent(settings, context, _outside(settings, context, store))
         await agent.wake()
         try:
             await _serve(settings, context, agent)
@@ -56,3 +55,54 @@ async def _serve(settings: Settings, context: Context, agent: Agent) -> None:
             keeping.cancel()
 
 
+def _agent(settings: Settings, context: Context, outside: Outside) -> Agent:
+    more = () if settings.agent_templates is None else (settings.agent_templates,)
+    offer = Offer(load_templates(*more), frozenset(settings.supported_models))
+    state = State(settings.node_id, settings.boot_id or boot_id())
+    return Agent(state, offer, outside, _terms(settings), context.health)
+
+
+def _outside(settings: Settings, context: Context, store: Store) -> Outside:
+    gpus = find_gpus(settings.node_id, settings.virtual_gpus)
+    renounce_privileges()  # after the driver was opened: it may need a setuid helper for that
+    folders = Folders(settings.agent_state)
+    return Outside(
+        gpus=gpus,
+        processes=Processes(Mark(settings.node_id, folders.root), context.clock),
+        store=store,
+        folders=folders,
+        logs=Logs(folders.log, settings.log_max_bytes),
+        is_ready=is_ready,
+        free_port=free_port,
+        clock=context.clock,
+    )
+
+
+def _terms(settings: Settings) -> Terms:
+    return Terms(
+        worker_host=settings.worker_host,
+        advertise_host=settings.advertise_host or settings.worker_host,
+        environment={name: os.environ[name] for name in settings.inherited() if name in os.environ},
+        contact_lease_s=settings.contact_lease_s,
+        python=sys.executable,
+        version=_version(),
+    )
+
+
+def _tls(settings: Settings) -> Tls | None:
+    if settings.agent_tls_cert is None:
+        return None
+    ca = None if settings.agent_tls_ca is None else str(settings.agent_tls_ca)
+    return Tls(str(settings.agent_tls_cert), str(settings.agent_tls_key), ca)
+
+
+def _version() -> str:
+    try:
+        return version("quartermaster")
+    except PackageNotFoundError:
+        return ""
+
+
+def start() -> int:
+    """Run the agent; return its exit code."""
+    return run("agent", main)

@@ -13,7 +13,8 @@ from contracts.types import BootId, Name, NodeId
 
 INHERITED = (
     "PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV",
-    "LD_LIBRARY_PATH", "CUDA_HOME", "HF_HOME", "HF_HUB_OFFLINE", "TRANSFORMERS_CACHE", "XDG_CACHE_HOME",
+    "LD_LIBRARY_PATH", "CUDA_HOME", "HF_HOME", "HF_HUB_OFFLINE",
+    "XDG_CACHE_HOME",
 )  # fmt: skip
 Names = Annotated[tuple[Name, ...], NoDecode]
 
@@ -90,7 +91,9 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        return tuple(part.strip() for part in value.strip("[]").replace('"', "").split(",") if part.strip())
+        return tuple(
+            part.strip() for part in value.strip("[]").replace('"', "").split(",") if part.strip()
+        )
 
     @model_validator(mode="after")
     def _no_open_door(self) -> Self:

@@ -16,8 +16,8 @@ DEAD = ("exited", "failed")
 class ProviderSuite:
     """Needs fixtures `provider` and `place`, and `node` that tells about the place.
 
-    node: a dict with gpu_uuid, boot_id, template, parameters, pid_to_kill (or None), and
-    `cut` (an async callable after which nothing answers, or None).
+    node: a dict with gpu_uuid, boot_id, template, parameters, and `cut`, an async callable after
+    which nothing answers.
     """
 
     def start(self, node: dict[str, Any], instance_id: str, **fields: Any) -> StartCommand:
@@ -110,15 +110,12 @@ class ProviderSuite:
         assert answer.instance.state in DEAD
 
     async def test_a_process_is_killed(self, provider, place, node):
-        if node["pid_to_kill"] is None:
-            pytest.skip("this provider has no processes of its own to kill")
-        command = KillCommand(fence=Fence(epoch=1, position=30))
-        killed = await provider.kill(place, node["pid_to_kill"], command)
-        assert killed.pid == node["pid_to_kill"]
+        await provider.start(place, self.start(node, "i-1"))
+        pid = (await self.ready(provider, place, "i-1")).instance.pid
+        killed = await provider.kill(place, pid, KillCommand(fence=Fence(epoch=1, position=30)))
+        assert (killed.pid, killed.found) == (pid, True)
 
     async def test_no_answer_is_no_knowledge(self, provider, place, node):
-        if node["cut"] is None:
-            pytest.skip("this provider's line cannot be cut")
         await node["cut"]()
         with pytest.raises(Unavailable):
             await provider.start(place, self.start(node, "i-1"))

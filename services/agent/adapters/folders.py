@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -34,9 +33,8 @@ class Folders:
         paths: dict[str, str] = {}
         for secret in secrets:
             path = folder / "secrets" / secret.variable
-            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                os.fchmod(file.fileno(), 0o600)
-                file.write(secret.content)
+            path.touch(mode=0o600, exist_ok=False)
+            path.write_text(secret.content, "utf-8")
             paths[secret.variable] = str(path)
         return paths
 

@@ -167,11 +167,16 @@ class Processes:
 async def _readable(descriptor: int) -> None:
     loop = asyncio.get_running_loop()
     seen: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(descriptor, lambda: seen.done() or seen.set_result(None))
+    loop.add_reader(descriptor, _once, seen)
     try:
         await seen
     finally:
         loop.remove_reader(descriptor)
+
+
+def _once(seen: asyncio.Future[None]) -> None:
+    if not seen.done():
+        seen.set_result(None)
 
 
 def _reap(pid: int) -> int | None:

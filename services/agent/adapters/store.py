@@ -54,7 +54,8 @@ class Store:
 
     def _replace(self, content: bytes) -> None:
         draft = self._path.with_suffix(".new")
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        draft.touch(mode=0o600)
+        with draft.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

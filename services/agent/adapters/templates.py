@@ -25,7 +25,8 @@ def _read(path: Path) -> dict[str, Template]:
     try:
         entries = yaml.safe_load(path.read_text("utf-8")) or {}
         return {
-            name: Template.model_validate({"name": name, **entry}) for name, entry in entries.items()
+            name: Template.model_validate({"name": name, **entry})
+            for name, entry in entries.items()
         }
     except (OSError, yaml.YAMLError, ValidationError, TypeError, AttributeError) as error:
         raise Refused(f"launch templates of {path}: {error}") from error

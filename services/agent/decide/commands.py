@@ -9,19 +9,19 @@ from typing import Literal
 
 from contracts.http.agent import Fence, KillCommand, StartCommand, StopCommand
 from contracts.types import Scalar
-from services.agent.decide.launch import BadParameter, Template, values_of
+from services.agent.decide.launch import BadParameterError, Template, values_of
 from services.agent.decide.secret_names import wrong_name
 from services.agent.state import Instance, State, older
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """No, and why: whose fault (`kind`), a code for programs, a sentence, the field, the evidence."""
+    """No, and why: whose fault (`kind`), a code, a sentence, the field it is `at`, the evidence."""
 
     kind: Literal["refused", "conflict", "fenced", "not_found"]
     code: str
     detail: str
-    field: str | None = None
+    at: str | None = None
     numbers: Mapping[str, Scalar] = field(default_factory=dict)
 
 
@@ -55,9 +55,9 @@ class Offer:
     models: frozenset[str]
 
 
-def on_start(state: State, command: StartCommand, offer: Offer, now: datetime) -> (
-    Begin | Known | Refusal
-):
+def on_start(
+    state: State, command: StartCommand, offer: Offer, now: datetime
+) -> Begin | Known | Refusal:
     """Return what a start comes to; the same instance_id again is answered, not judged again."""
     if (known := state.instances.get(command.instance_id)) is not None:
         return Known(known)
@@ -75,9 +75,9 @@ def on_start(state: State, command: StartCommand, offer: Offer, now: datetime) -
     )
 
 
-def on_stop(state: State, instance_id: str, command: StopCommand, now: datetime) -> (
-    End | Known | Refusal
-):
+def on_stop(
+    state: State, instance_id: str, command: StopCommand, now: datetime
+) -> End | Known | Refusal:
     """Return what a stop comes to; what has ended, or never was, is a confirmed death."""
     instance = state.instances.get(instance_id)
     if instance is None or not instance.live:
@@ -102,7 +102,11 @@ def _too_late(expires_at: datetime | None, now: datetime) -> Refusal | None:
         return None
     late_s = round((now - expires_at).total_seconds(), 3)
     return Refusal(
-        "conflict", "expired", f"the command expired {late_s} s ago", "expires_at", {"late_s": late_s}
+        "conflict",
+        "expired",
+        f"the command expired {late_s} s ago",
+        "expires_at",
+        {"late_s": late_s},
     )
 
 
@@ -158,6 +162,6 @@ def _launch(command: StartCommand, offer: Offer) -> Begin | Refusal:
         return Refusal("refused", "unknown_template", detail, "launch.template")
     try:
         return Begin(template, values_of(template, command.launch.parameters))
-    except BadParameter as error:
+    except BadParameterError as error:
         where = f"launch.parameters.{error.name}"
         return Refusal("refused", "bad_parameter", f"{error.name} {error.problem}", where)

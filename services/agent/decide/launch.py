@@ -18,7 +18,7 @@ GIVEN = frozenset(
 )
 
 
-class BadParameter(ValueError):
+class BadParameterError(ValueError):
     """A parameter is unknown, missing, of the wrong type or out of its bounds."""
 
     def __init__(self, name: str, problem: str) -> None:
@@ -104,10 +104,10 @@ class Template(_Part):
 
 
 def values_of(template: Template, chosen: Mapping[str, Scalar]) -> dict[str, Scalar]:
-    """Return a checked value for every parameter; raises BadParameter."""
+    """Return a checked value for every parameter; raises BadParameterError."""
     for name in chosen:
         if name not in template.parameters:
-            raise BadParameter(name, f"is not a parameter of template {template.name}")
+            raise BadParameterError(name, f"is not a parameter of template {template.name}")
     return {name: _value(name, spec, chosen) for name, spec in template.parameters.items()}
 
 
@@ -145,11 +145,11 @@ def _value(name: str, spec: Parameter, chosen: Mapping[str, Scalar]) -> Scalar:
     if value is None:
         if spec.optional:
             return None
-        raise BadParameter(name, "is required")
+        raise BadParameterError(name, "is required")
     value = _typed(name, spec, value)
     _bounded(name, spec, value)
     if spec.choices and value not in spec.choices:
-        raise BadParameter(name, f"must be one of {', '.join(map(str, spec.choices))}")
+        raise BadParameterError(name, f"must be one of {', '.join(map(str, spec.choices))}")
     return value
 
 
@@ -161,19 +161,19 @@ def _typed(name: str, spec: Parameter, value: Scalar) -> Scalar:
         "boolean": (bool,),
     }
     if isinstance(value, bool) is not (spec.type == "boolean"):
-        raise BadParameter(name, f"must be of type {spec.type}")
+        raise BadParameterError(name, f"must be of type {spec.type}")
     if not isinstance(value, kinds[spec.type]):
-        raise BadParameter(name, f"must be of type {spec.type}")
+        raise BadParameterError(name, f"must be of type {spec.type}")
     return _safe(name, spec, value) if isinstance(value, str) else value
 
 
 def _safe(name: str, spec: Parameter, value: str) -> str:
     if CONTROL.search(value):
-        raise BadParameter(name, "must not hold control characters")
+        raise BadParameterError(name, "must not hold control characters")
     if value.startswith("-"):  # it would be read as an option of the worker's command line
-        raise BadParameter(name, "must not begin with a hyphen")
+        raise BadParameterError(name, "must not begin with a hyphen")
     if spec.pattern is not None and re.fullmatch(spec.pattern, value) is None:
-        raise BadParameter(name, f"must match {spec.pattern}")
+        raise BadParameterError(name, f"must match {spec.pattern}")
     return value
 
 
@@ -183,8 +183,8 @@ def _bounded(name: str, spec: Parameter, value: Scalar) -> None:
         return
     unit = " characters long" if isinstance(value, str) else ""
     if not abs(size) < float("inf"):
-        raise BadParameter(name, "must be finite")
+        raise BadParameterError(name, "must be finite")
     if spec.min is not None and size < spec.min:
-        raise BadParameter(name, f"must be at least {spec.min:g}{unit}")
+        raise BadParameterError(name, f"must be at least {spec.min:g}{unit}")
     if spec.max is not None and size > spec.max:
-        raise BadParameter(name, f"must be at most {spec.max:g}{unit}")
+        raise BadParameterError(name, f"must be at most {spec.max:g}{unit}")

@@ -7,7 +7,17 @@ import re
 NAME = re.compile(r"^[A-Z][A-Z0-9_]*$")
 LOADERS = ("LD_", "PYTHON", "CUDA_", "DYLD_", "BASH_")
 OURS = frozenset(
-    {"PATH", "HOME", "SHELL", "ENV", "IFS", "QM_NODE_ID", "QM_INSTANCE_ID", "QM_MODEL", "QM_READY_FILE"}
+    {
+        "PATH",
+        "HOME",
+        "SHELL",
+        "ENV",
+        "IFS",
+        "QM_NODE_ID",
+        "QM_INSTANCE_ID",
+        "QM_MODEL",
+        "QM_READY_FILE",
+    }
 )
 
 

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Coroutine
 from typing import Any
 
+from contracts.types import InstanceState
 from services.agent.handlers.memory import Memory
 from services.agent.handlers.outside import Outside
 from services.agent.state import Instance, Worker
@@ -51,7 +52,7 @@ class Care:
         """Note a worker's confirmed death; its secrets are removed."""
         await asyncio.to_thread(self._outside.folders.forget_secrets, instance_id)
         instance = self._memory.state.instances[instance_id]
-        to = "failed" if instance.state == "starting" else "exited"
+        to: InstanceState = "failed" if instance.state == "starting" else "exited"
         why = {} if instance.error_code or instance.state == "stopping" else _unasked(exit_code)
         self._memory.state.move(instance_id, to, **{**why, **facts, "exit_code": exit_code})
         self._deadlines.pop(instance_id, None)
@@ -83,9 +84,11 @@ class Care:
                 return
             if ready:
                 self._memory.state.move(instance.instance_id, "ready", load_s=round(waited_s, 3))
-                return await self._memory.commit_surely()
+                await self._memory.commit_surely()
+                return
             if waited_s > instance.ready_timeout_s:
-                return await self._give_up(instance)
+                await self._give_up(instance)
+                return
             await self._clock.sleep(pause)
             pause = min(2 * pause, PROBE_S)
 

@@ -48,10 +48,12 @@ class Memory:
         """Keep the state, however often it takes: what happened to a worker has happened."""
         while True:
             try:
-                return await self.commit()
+                await self.commit()
             except Unavailable as error:
                 self._health.report("state", False, error.detail)
                 await self._clock.sleep(RETRY_S)
+            else:
+                return
 
     async def until(self, done: Callable[[], bool], timeout_s: float) -> bool:
         """Return whether `done` came true in time; asked again after every change."""

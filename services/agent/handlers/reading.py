@@ -33,9 +33,7 @@ class Reading:
         while follow and not self.closing:
             # Asked before reading: what a dying worker wrote last is still read.
             live = self._live(instance_id)
-            chunk, offset = await asyncio.to_thread(
-                self._outside.logs.read_on, instance_id, offset
-            )
+            chunk, offset = await asyncio.to_thread(self._outside.logs.read_on, instance_id, offset)
             if chunk:
                 yield chunk
             elif not live:

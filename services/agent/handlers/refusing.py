@@ -15,5 +15,5 @@ ERRORS: dict[str, type[QuartermasterError]] = {
 
 def error_of(refusal: Refusal) -> QuartermasterError:
     """Return the error; its numbers hold the code, the field and the evidence."""
-    numbers = {"code": refusal.code, "field": refusal.field, **refusal.numbers}
+    numbers = {"code": refusal.code, "field": refusal.at, **refusal.numbers}
     return ERRORS[refusal.kind](refusal.detail, **numbers)

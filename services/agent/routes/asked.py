@@ -9,7 +9,9 @@ from fastapi import Depends, Path, Query, Request
 from contracts.types import InstanceId
 from services.agent.routes.port import Agent
 
-LONGEST_WAIT_S = 30.0  # below the contact lease, so that a waiting control plane is not a silent one
+LONGEST_WAIT_S = (
+    30.0  # below the contact lease, so that a waiting control plane is not a silent one
+)
 
 
 def _agent(request: Request) -> Agent:

@@ -26,8 +26,8 @@ def _judge(state: State, model_id: str, now: datetime, limits: Limits) -> Condit
     recent_from = now - timedelta(seconds=limits.growth_recent_s)
     before_from = recent_from - timedelta(seconds=limits.growth_before_s)
     samples = state.samples[model_id]
-    recent = _mean(length for at, length in samples if at >= recent_from)
-    before = _mean(length for at, length in samples if before_from <= at < recent_from)
+    recent = _mean(length for at, length in samples if at > recent_from)
+    before = _mean(length for at, length in samples if before_from < at <= recent_from)
     if recent is None or before is None:
         return _as_it_was(state, model_id)
     if recent <= limits.growth_factor * before or recent <= limits.growth_messages:

@@ -7,23 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from services.chassis.database import Queries
 from services.chassis.errors import Unavailable
+from services.query.state import Found
 
 if TYPE_CHECKING:
     from services.chassis.database import Record, Statements
     from services.query.adapters.checkpoint import CheckpointWatch
 
-from dataclasses import dataclass
-
 _QUERIES = Queries(Path(__file__).parents[1] / "queries.sql")
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """JSON as the database made it, the position it holds for, and where the next page begins."""
-
-    position: int
-    content: bytes | None
-    next_key: str | None = None
 
 
 class DatabaseReader:
@@ -34,18 +24,18 @@ class DatabaseReader:
 
     async def page(
         self, name: str, limit: int, after: str | None, *args: Any, min_position: int
-    ) -> Content:
+    ) -> Found:
         """Return a page of a named list; raises Unavailable when the position is not reached."""
         await self._checkpoint.reach(min_position)
         row = await self._database.fetchrow(_wrapped("page", name), limit, after, *args)
         found = _present(row)
-        return Content(found["position"], found["content"], found["next_cursor"])
+        return Found(found["position"], found["content"], found["next_cursor"])
 
-    async def one(self, name: str, *args: Any, min_position: int) -> Content:
+    async def one(self, name: str, *args: Any, min_position: int) -> Found:
         """Return one thing by a named query, content None when there is none."""
         await self._checkpoint.reach(min_position)
         found = _present(await self._database.fetchrow(_wrapped("one", name), *args))
-        return Content(found["position"], found["content"])
+        return Found(found["position"], found["content"])
 
 
 def _wrapped(wrapper: str, name: str) -> str:

@@ -1,4 +1,4 @@
-"""GET /alerts and /webhooks"""
+"""Reads: GET /alerts and /webhooks."""
 
 from typing import Annotated
 

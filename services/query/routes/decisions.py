@@ -1,4 +1,4 @@
-"""GET /decisions"""
+"""Reads: GET /decisions."""
 
 from typing import Annotated, Literal
 

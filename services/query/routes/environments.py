@@ -1,4 +1,4 @@
-"""GET /environments"""
+"""Reads: GET /environments."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""GET /gpus"""
+"""Reads: GET /gpus."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""GET /instances and /asks"""
+"""Reads: GET /instances and /asks."""
 
 from typing import Annotated, Literal
 

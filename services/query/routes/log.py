@@ -1,4 +1,4 @@
-"""GET /events, /status and /health"""
+"""Reads: GET /events, /status and /health."""
 
 from typing import Annotated
 

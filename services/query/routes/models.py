@@ -1,4 +1,4 @@
-"""GET /models"""
+"""Reads: GET /models."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""GET /names/{kind}/{name}"""
+"""Reads: GET /names/{kind}/{name}."""
 
 from typing import Annotated
 

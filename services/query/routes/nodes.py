@@ -1,4 +1,4 @@
-"""GET /nodes"""
+"""Reads: GET /nodes."""
 
 from typing import Annotated
 

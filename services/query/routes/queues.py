@@ -1,4 +1,4 @@
-"""GET /queues"""
+"""Reads: GET /queues."""
 
 from typing import Annotated
 

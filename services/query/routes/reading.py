@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as NotBase64
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
@@ -14,6 +13,7 @@ from starlette.responses import Response
 
 from contracts.types import EnvironmentId
 from services.chassis.errors import NotFound, Refused
+from services.query.state import Found
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -49,15 +49,6 @@ class PageOfEnvironment(Page):
     """The parameters of a list that an environment narrows down."""
 
     environment_id: EnvironmentId | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """JSON as the database made it, and the position it holds for."""
-
-    position: int
-    content: bytes | None
-    next_key: str | None = None
 
 
 class Reader(Protocol):

@@ -1,4 +1,4 @@
-"""GET /strategies"""
+"""Reads: GET /strategies."""
 
 from typing import Annotated
 

@@ -9,12 +9,13 @@ from contracts.events import queue as q
 from contracts.events import strategy as s
 from contracts.policies import BadParameters, validate_parameters
 from services.scheduler.state.entities import Model, Strategy
+from services.scheduler.state.samples import Samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from contracts.envelope import Recorded
-    from contracts.types import Scalar
+    from contracts.types import QueueAddress, Scalar
     from services.scheduler.state.fleet import Fleet
 
 NO_LONGER_WANTED = "no_longer_wanted"
@@ -34,12 +35,18 @@ def _on_model(fleet: Fleet, event: m.ModelRegistered | m.ModelUpdated, _: Record
             on_lost_control=event.on_lost_control,
         )
         return
+    if _place_of(known.queue) != _place_of(event.queue):
+        known.samples = Samples()
     known.name, known.queue, known.launch = event.name, event.queue, event.launch
     known.average_inference_time_s = event.average_inference_time_s
     known.min_instances, known.max_instances = event.min_instances, event.max_instances
     known.on_lost_control = event.on_lost_control
     # Whatever made its starts fail may be mended now.
     known.failures, known.failures_at = None, {}
+
+
+def _place_of(queue: QueueAddress) -> tuple[str, str, str]:
+    return (queue.host, queue.vhost, queue.name)
 
 
 def _on_model_deleted(fleet: Fleet, event: m.ModelDeleted, _: Recorded) -> None:

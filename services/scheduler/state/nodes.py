@@ -52,6 +52,8 @@ def _on_came_online(fleet: Fleet, event: n.NodeCameOnline, _: Recorded) -> None:
 def _on_went_offline(fleet: Fleet, event: n.NodeWentOffline, _: Recorded) -> None:
     node = fleet.node(event.node_id)
     node.online = False
+    for uuid in node.gpus:
+        fleet.gpus[uuid].seen_boot = None  # what runs there is unknown until it reports again
     fleet.reclassify_node(node)
     fleet.recount_node(node)
 

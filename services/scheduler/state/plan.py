@@ -93,7 +93,9 @@ class Plan:
         gpu = self.state.gpus.get(model.waits_for_gpu or "")
         if gpu is None or gpu.held_by is None:
             return False
-        holder = self.state.instances[gpu.held_by]
+        holder = self.state.instances.get(gpu.held_by)
+        if holder is None:
+            return False
         return self.state.nodes[holder.node_id].reachable and not self._stuck(holder)
 
     def _stopping(self, model: Model) -> bool:

@@ -22,7 +22,7 @@ Support = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """A free GPU on a node that can serve; `free` counts the node's free GPUs, this one included."""
+    """A free GPU on a node that can serve; `free` counts all free GPUs of that node."""
 
     node: Node
     gpu: Gpu

@@ -71,7 +71,7 @@ class Victims:
         return None
 
     def losers(self, taker: Model) -> Iterator[Alternative]:
-        """Yield the instances that came closest to making room for a model, and why they did not."""
+        """Yield the instances that came closest to making room, and why they did not."""
         if self._by_quiet is None:
             having = [m for m in self.plan.state.models.values() if m.counts["ready"]]
             having.sort(key=lambda m: (-m.samples.quiet_s(self.plan.now_s), m.model_id))

@@ -1,0 +1,1 @@
+"""What the gateway speaks to: its own table, the vault, the query service."""

@@ -1,0 +1,1 @@
+"""Commands carried out: fold, decide, propose, answer; once, however often they are asked."""

@@ -1,0 +1,32 @@
+"""What can be tuned about the scheduler."""
+
+from __future__ import annotations
+
+from pydantic import AliasChoices, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Read from the environment and `.env`."""
+
+    model_config = SettingsConfigDict(env_prefix="QM_", env_file=".env", extra="ignore")
+
+    amqp_url: str = Field(
+        default="amqp://localhost:5672/",
+        description="The broker; change it to where your RabbitMQ is, with the scheduler's user.",
+    )
+    enable_scheduler: bool = Field(
+        default=True,
+        validation_alias=AliasChoices("ENABLE_SCHEDULER", "QM_ENABLE_SCHEDULER"),
+        description="Off: the fleet is followed and nothing is decided, as during a maintenance.",
+    )
+    scheduler_interval: float = Field(
+        default=60.0,
+        gt=0,
+        description="Seconds between passes when nothing changes; lower to see time-outs sooner.",
+    )
+    scheduler_telemetry_window_s: float = Field(
+        default=7200.0,
+        ge=600,
+        description="How far back samples and reports are read at a start; at least any idle_s.",
+    )
