@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from typing import Any
 from contracts.catalogue import CATALOGUE, Entry
 from contracts.compat import breaks
 from contracts.http.webhook import AlertMessage
+from deploy import openapi
 from deploy.samples import a_sample
 
 CONTRACTS = Path(__file__).parents[1] / "contracts"
@@ -41,8 +41,8 @@ def generated() -> dict[Path, str]:
     }
     files[SCHEMAS / WEBHOOK_SCHEMA] = _text(AlertMessage.model_json_schema())
     files[CONTRACTS / "asyncapi.json"] = _text(asyncapi())
-    if (document := openapi()) is not None:
-        files[CONTRACTS / "openapi.json"] = _text(document)
+    files[CONTRACTS / "openapi.json"] = _text(openapi.of_gateway())
+    files[CONTRACTS / "openapi.agent.json"] = _text(openapi.of_agent())
     return files
 
 
@@ -102,21 +102,6 @@ def _message(entry: Entry) -> dict[str, Any]:
         "x-retention": entry.retention,
         "x-proposed-by": sorted(entry.by),
     }
-
-
-def openapi() -> dict[str, Any] | None:
-    """Return the gateway's OpenAPI document, or None where there is no gateway.
-
-    The gateway says it by `services.gateway.service.openapi()`, which opens no connection.
-    """
-    try:
-        service = importlib.import_module("services.gateway.service")
-    except ModuleNotFoundError as error:
-        if not (error.name or "").startswith("services.gateway"):
-            raise
-        return None
-    make = getattr(service, "openapi", None)
-    return None if make is None else dict(make())
 
 
 def write() -> list[Path]:

@@ -242,9 +242,7 @@ def an_instance(
     """An instance that was placed, and is ready unless it should still be starting."""
     uuid = gpu_uuid(node_id, gpu)
     events: list[Event] = [
-        g.GpuAllocated(
-            gpu_uuid=uuid, node_id=node_id, instance_id=instance_id, model_id=model_id
-        ),
+        g.GpuAllocated(gpu_uuid=uuid, node_id=node_id, instance_id=instance_id, model_id=model_id),
         i.InstanceStartRequested(
             instance_id=instance_id,
             model_id=model_id,

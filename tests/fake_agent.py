@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ class FakeAgent:
     mode: str = "ok"
     auto_ready: bool = True
     token: str | None = None
+    tls: ssl.SSLContext | None = None
     lost: Counter[str] = field(default_factory=Counter)
     instances: dict[str, dict[str, Any]] = field(default_factory=dict)
     fences: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -53,9 +55,9 @@ class FakeAgent:
     async def listen(self, port: int = 0) -> None:
         self._moved = asyncio.Condition()
         self._open: set[asyncio.Task[None]] = set()
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", port)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", port, ssl=self.tls)
         self.port = self._server.sockets[0].getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}"
 
     async def close(self) -> None:
         self._server.close()

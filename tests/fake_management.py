@@ -1,4 +1,4 @@
-"""A Management API over real HTTP: queues with lengths, wrong passwords, and every kind of nonsense."""
+"""A Management API over real HTTP: queues with lengths, wrong passwords, and nonsense."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 from dataclasses import dataclass, field
+from typing import Self
 
 
 @dataclass
@@ -23,6 +24,7 @@ class FakeManagement:
 
     def hold(self, path: str, ready: int, unacknowledged: int = 0, **more) -> None:
         self.queues[path] = {
+            "name": path,
             "messages": ready + unacknowledged,
             "messages_ready": ready,
             "messages_unacknowledged": unacknowledged,
@@ -30,7 +32,7 @@ class FakeManagement:
             **more,
         }
 
-    async def __aenter__(self) -> FakeManagement:
+    async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
         return self

@@ -1,4 +1,4 @@
-"""A vault in memory that tells every secret it was given to whoever asks, sealed as the real one."""
+"""A vault in memory that tells every secret to whoever asks, sealed as the real one."""
 
 from __future__ import annotations
 

@@ -20,7 +20,8 @@ class Arguments:
     requests: how many are published, 0 for no end. speed: trace seconds per second.
     report: where the JSON report goes, None for the demo's own state directory.
     trace: the folder of the real requests, or `generated`. seed: of the generated ones.
-    keep: go on with the state of the last run instead of an empty one.
+    keep: go on with the state of the last run instead of an empty one. picture: an SVG of the
+    live table in the middle of the run goes there.
     """
 
     requests: int = 400
@@ -29,6 +30,7 @@ class Arguments:
     trace: str = TRACE
     seed: int = 7
     keep: bool = False
+    picture: Path | None = None
 
 
 def parse(words: Sequence[str]) -> Arguments:
@@ -91,6 +93,7 @@ _READERS: dict[str, tuple[Callable[[str], Any], str]] = {
     "trace": (_text, f"the path of a folder or the word {GENERATED}"),
     "seed": (int, "a whole number"),
     "keep": (_flag, "0 or 1"),
+    "picture": (_path, "the path of a file"),
 }
 
 

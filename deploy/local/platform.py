@@ -70,7 +70,7 @@ class Platform:
         self._watching: asyncio.Task[None] | None = None
         self._ports = _ports(self.state, plan)
         self.agent_token = _kept(self.state / "agent.token", lambda: secrets.token_urlsafe(32))
-        self.admin_token = _kept(self.state / "admin.token", lambda: secrets.token_urlsafe(32))
+        self.api_token = _kept(self.state / "api.token", lambda: secrets.token_urlsafe(32))
         _kept(self.state / "vault.key", _vault_key)
 
     @property
@@ -151,7 +151,10 @@ class Platform:
     def _service(self, name: str, running: Engines) -> Part:
         own = {
             "vault": {"QM_VAULT_KEY_FILE": str(self.state / "vault.key")},
-            "gateway": {"QM_HTTP_PORT": str(self._ports["gateway"])},
+            "gateway": {
+                "QM_HTTP_PORT": str(self._ports["gateway"]),
+                "QM_API_TOKEN": self.api_token,
+            },
             "query": {"QM_HTTP_PORT": str(self._ports["query"])},
         }
         environment = self._environment(name) | running.urls(name) | own.get(name, {})
@@ -177,7 +180,6 @@ class Platform:
             "PYTHONPATH": str(ROOT),
             "QM_HEALTH_PORT": str(self._ports[f"{name}.health"]),
             "QM_AGENT_TOKEN": self.agent_token,
-            "QM_GATEWAY_URL": self.gateway_url,
             "QM_QUERY_URL": self.query_url,
         }
 
@@ -194,10 +196,11 @@ async def clear(state: Path, say: Callable[[str], None]) -> None:
     await end_workers(state)
 
 
-def wipe(state: Path) -> None:
-    """Stop the engines of a state and remove it with all it kept elsewhere."""
+def wipe(state: Path, say: Callable[[str], None]) -> None:
+    """End everything that runs in a state and remove it with all it kept elsewhere."""
     if not state.exists():
         return
+    asyncio.run(clear(state, say))
     engines.stop(state, immediately=True)
     for place in (Cluster(state).home, private_place(state), state):
         shutil.rmtree(place, ignore_errors=True)

@@ -65,10 +65,10 @@ class Instance(BaseModel):
     model_name: Name
     gpu_uuid: GpuUuid
     boot_id: BootId
+    template: Name
     fence: Fence
     on_lost_control: OnLostControl = "serve"
     state: InstanceState = "starting"
-    template: Name = ""
     readiness: Readiness = Readiness(kind="file")
     ready_timeout_s: float = 600.0
     stop_grace_s: float = 10.0

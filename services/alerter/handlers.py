@@ -165,7 +165,7 @@ class Watchman:
 
     async def watch(self, silence_s: float, look_s: float = 1.0) -> None:
         """Watch for ever; cry once at each silence, and once when it is over."""
-        heard_at: float | None = None
+        heard_at = self._clock.monotonic()
         silences, cried = 0, False
         while True:
             await self._clock.sleep(look_s)
@@ -176,7 +176,7 @@ class Watchman:
                     await self._cry("alert.resolved", silences)
                     cried = False
                 await self._learn_secrets()
-            elif heard_at is not None and now_s - heard_at >= silence_s and not cried:
+            elif now_s - heard_at >= silence_s and not cried:
                 silences, cried = silences + 1, True
                 log.critical("the log is silent", silent_s=round(now_s - heard_at))
                 await self._cry("alert.raised", silences)

@@ -41,6 +41,7 @@ async def watch(context: Context, broker: Bus, settings: Settings) -> None:
         context.clock,
         allow_http=settings.webhook_allow_http,
         timeout_s=settings.webhook_timeout,
+        ca=settings.webhook_ca,
     )
     try:
         await _lead(context, broker, settings, door)
@@ -67,7 +68,8 @@ async def _lead(context: Context, broker: Bus, settings: Settings, door: Webhook
     with one_failure():
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(lead(leadership, folding, alerter.act))
-            tasks.create_task(watchman.watch(settings.log_silence_after))
+            silence_s = settings.log_silence_after
+            tasks.create_task(watchman.watch(silence_s, look_s=min(1.0, silence_s / 4)))
 
 
 def _pace(settings: Settings) -> Pace:

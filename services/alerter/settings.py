@@ -55,6 +55,10 @@ class Settings(BaseSettings):
         default=False,
         description="On to post without encryption, where the network itself is trusted.",
     )
+    webhook_ca: str | None = Field(
+        default=None,
+        description="File of the authority that signs webhooks' certificates, where it is our own.",
+    )
     log_silence_after: Seconds = Field(
         default=30.0,
         description="Seconds without a word of the log after which webhooks are told directly.",

@@ -71,7 +71,7 @@ class Agent:
     def __init__(self, url: str, access: Access, allowed: AllowList, tls: ssl.SSLContext) -> None:
         self._url, self._access, self._allowed = url, access, allowed
         self._base: httpx2.URL | None = None
-        self._name = ""
+        self._name, self._failures = "", 0
         headers = {"accept-encoding": "identity"}
         if access.token:
             headers["authorization"] = f"Bearer {access.token}"
@@ -129,12 +129,12 @@ class Agent:
         except QuartermasterError:
             raise
         except TimeoutError as error:
-            self._base = None  # its name may stand for another address by now
+            self._failed()
             raise Unavailable("the agent did not answer in time") from error
         except ValidationError as error:
             raise Unavailable(f"the agent's answer makes no sense: {_first(error)}") from error
         except (httpx2.HTTPError, httpx2.StreamError, OSError) as error:
-            self._base = None
+            self._failed()
             reason = str(error) or type(error).__name__
             raise Unavailable(f"the agent cannot be reached: {reason}") from error
         except (httpx2.InvalidURL, ValueError) as error:
@@ -164,8 +164,14 @@ class Agent:
         if url.scheme not in {"http", "https"} or not url.host:
             raise Refused(f"{self._url} is no address of an agent")
         self._name = url.netloc.decode("ascii")
-        self._base = url.copy_with(host=await self._allowed.address(url.host))
+        addresses = await self._allowed.addresses(url.host)
+        self._base = url.copy_with(host=addresses[self._failures % len(addresses)])
         return self._base
+
+    def _failed(self) -> None:
+        """Resolve anew before the next question, and try the name's next address."""
+        self._base = None
+        self._failures += 1
 
 
 def _tls(access: Access) -> ssl.SSLContext:

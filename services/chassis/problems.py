@@ -80,7 +80,7 @@ def as_problem_json(path: str, problem: Problem) -> Response:
 def encode(content: Any) -> bytes:
     """Return JSON; text that is no text is made readable rather than refused."""
     try:
-        return orjson.dumps(content, default=str)
+        return orjson.dumps(content, default=str, option=orjson.OPT_UTC_Z)
     except TypeError:
         return orjson.dumps(_readable(content), default=str)
 

@@ -7,7 +7,6 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import orjson
 import structlog
 from opentelemetry.propagate import inject
 
@@ -15,6 +14,7 @@ from contracts.envelope import Draft, Lease, Proposal, Proposed
 from services.chassis import wire
 from services.chassis.errors import Bug, Conflict, Fenced, QuartermasterError, Refused, Unavailable
 from services.chassis.ids import uuid7
+from services.chassis.outbox import Outbox
 from services.chassis.ports import Message
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Proposer:
     ) -> None:
         self._bus, self._service, self._clock = bus, service, clock
         self._actor = actor or service
-        self._patience_s = patience_s
+        self._outbox = Outbox(bus, service, clock, patience_s)
         self._offered: deque[Proposal] = deque()
         self._flushing: asyncio.Task[None] | None = None
 
@@ -132,21 +132,11 @@ class Proposer:
         return Proposal(events, lease)
 
     async def _send(self, proposals: Sequence[Proposal]) -> list[Accepted | QuartermasterError]:
-        body = wire.encode_proposals(proposals)
-        deadline = self._clock.monotonic() + self._patience_s
-        while True:
-            try:
-                _, answer = await self._bus.ask(wire.EXCHANGE_PROPOSED, "proposal", body)
-                results = orjson.loads(answer)["results"]
-                return [
-                    verdict_of(result, proposal)
-                    for result, proposal in zip(results, proposals, strict=True)
-                ]
-            except Unavailable as error:
-                if self._clock.monotonic() >= deadline:
-                    raise
-                log.info("proposing again", service=self._service, because=error.detail)
-                await self._clock.sleep(RETRY_S)
+        results = await self._outbox.send(proposals)
+        return [
+            verdict_of(result, proposal)
+            for result, proposal in zip(results, proposals, strict=True)
+        ]
 
     async def _flush(self) -> None:
         while self._offered:

@@ -1,4 +1,8 @@
-"""Group commit: everything that arrived during one append goes into the next."""
+"""Group commit: everything that arrived during one append goes into the next.
+
+Two appends are under way at most: while the database works on one, the next is made ready and
+waits for the log's lock. They share no stream, so no stream's order depends on who gets it first.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ import structlog
 from services.chassis.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from services.chassis.clock import Clock
     from services.journal.records import Command, Verdict
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 MAX_BATCH_EVENTS = 1000
+IN_FLIGHT = 2
 FIRST_RETRY_S, LAST_RETRY_S = 0.05, 2.0
 
 
@@ -57,6 +62,16 @@ class _Batch:
     leases: set[str] = field(default_factory=set)
     blocked: set[str] = field(default_factory=set)
 
+    @classmethod
+    def beside(cls, others: Iterable[_Batch]) -> _Batch:
+        """Return an empty batch that shares nothing with those under way."""
+        batch = cls()
+        for other in others:
+            batch.ids |= other.ids
+            batch.blocked |= other.streams
+            batch.leases |= other.leases
+        return batch
+
     def takes(self, command: Command) -> bool:
         """Take a command if it fits; else later ones on its streams wait behind it too.
 
@@ -73,6 +88,7 @@ class _Batch:
             or not self.streams.isdisjoint(exclusive)
             or not self.leases.isdisjoint(streams)
             or lease in self.streams
+            or lease in self.blocked
             or not self.ids.isdisjoint(ids)
         ):
             self.blocked |= streams
@@ -85,9 +101,11 @@ class _Batch:
         return True
 
 
-def next_batch(waiting: deque[_Waiting], limit: int = MAX_BATCH_EVENTS) -> list[_Waiting]:
+def next_batch(
+    waiting: deque[_Waiting], batch: _Batch, limit: int = MAX_BATCH_EVENTS
+) -> list[_Waiting]:
     """Take from `waiting`, in order, what can be appended by one statement; the rest stays."""
-    batch, taken, left, count = _Batch(), [], [], 0
+    taken, left, count = [], [], 0
     while waiting and count < limit:
         item = waiting.popleft()
         if batch.takes(item.command):
@@ -111,6 +129,8 @@ class GroupAppender:
         self._log, self._clock, self._on_appended = log_, clock, on_appended
         self._waiting: deque[_Waiting] = deque()
         self._arrived = asyncio.Event()
+        self._under_way: dict[asyncio.Task[None], _Batch] = {}
+        self._error: BaseException | None = None
 
     async def append(self, commands: Sequence[Command]) -> list[Verdict]:
         """Return a verdict for each command once it is decided for good."""
@@ -130,12 +150,31 @@ class GroupAppender:
         while True:
             await self._arrived.wait()
             self._arrived.clear()
-            while self._waiting:
-                batch = next_batch(self._waiting)
-                verdicts = await self._until_known([item.command for item in batch])
-                for item, verdict in zip(batch, verdicts, strict=True):
-                    _settle(item, verdict)
-                self._on_appended()
+            while self._waiting and len(self._under_way) < IN_FLIGHT:
+                batch = _Batch.beside(self._under_way.values())
+                items = next_batch(self._waiting, batch)
+                if not items:
+                    break  # all of it shares a stream with what is under way
+                appending = asyncio.create_task(self._append(items))
+                self._under_way[appending] = batch
+                appending.add_done_callback(self._appended)
+            self._failed()
+
+    def _appended(self, task: asyncio.Task[None]) -> None:
+        self._under_way.pop(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._error = error
+        self._arrived.set()
+
+    def _failed(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    async def _append(self, items: list[_Waiting]) -> None:
+        verdicts = await self._until_known([item.command for item in items])
+        for item, verdict in zip(items, verdicts, strict=True):
+            _settle(item, verdict)
+        self._on_appended()
 
     async def _until_known(self, commands: list[Command]) -> list[Verdict]:
         pause = FIRST_RETRY_S

@@ -150,10 +150,10 @@ class Projector:
             series: series.entries(own) for series, own in grouped(events, self._series).items()
         }
         async with self._read_models.writing() as tx:
+            await tx.move(before, batch.through)  # first: it keeps everybody else out
             for projection, touched in parts.items():
                 keys = list(dict.fromkeys(key for key, _ in touched))
                 stored = await tx.rows(projection.name, keys)
                 await tx.save(projection.name, projection.fold(touched, stored))
             for series, own_entries in entries.items():
                 await tx.append(series, own_entries)
-            await tx.move(before, batch.through)

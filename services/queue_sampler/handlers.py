@@ -144,7 +144,7 @@ class Sampler:
         if isinstance(answer, Reading):
             self._offer(model_id, answer, decide.sampled(model_id, answer))
         if isinstance(answer, NotYet):
-            log.info("queue not counted yet", model_id=model_id, because=answer.detail)
+            log.debug("queue not counted yet", model_id=model_id, because=answer.detail)
             self._ask_again(model_id, queue.since, self._pace.probe_s)
         await self._record(decide.changes(self._state, model_id, answer), term)
 

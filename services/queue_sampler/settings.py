@@ -9,7 +9,6 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from services.chassis.targets import PRIVATE_NETWORKS, Networks
 
-
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 

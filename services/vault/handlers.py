@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import orjson
@@ -111,14 +112,18 @@ class Vault:
 
     async def answer(self, user: str | None, body: bytes) -> dict[str, Any]:
         """Return the answer to one question, or `{error, detail}`."""
+        if not user:
+            return _refused(user, Refused("the broker did not say who asks"))
         try:
-            if not user:
-                raise Refused("the broker did not say who asks")
             return await self._answer(user, _QUESTIONS.validate_json(body))
         except ValidationError as error:
             return _refused(user, Refused(_wrong(error)))
         except QuartermasterError as error:
             return _refused(user, error)
+        except Exception as error:
+            # One question that we stumble over must not keep the next ones from being answered.
+            log.exception("failed", asker=user)
+            return _refused(user, Bug(type(error).__name__))
 
     async def _answer(self, user: str, question: AskKey | Put | Open | Erase) -> dict[str, Any]:
         match question:
@@ -156,8 +161,12 @@ async def answer_questions(
     while True:
         try:
             inbox = await bus.consume(QUEUE, prefetch=PREFETCH)
-            async for delivery in inbox:
-                await _answer(bus, vault, delivery)
+            try:
+                async for delivery in inbox:
+                    await _answer(bus, vault, delivery)
+            finally:
+                with suppress(Unavailable):
+                    await inbox.close()
         except Unavailable as lost:
             log.info("consuming again", queue=QUEUE, because=lost.detail)
             await pause(RETRY_S)

@@ -106,7 +106,7 @@ $$;
 create function log.leaf(
   pos bigint, event_id uuid, stream text, version bigint, type text,
   schema_version smallint, data text, meta text, recorded_us bigint)
-returns bytea language sql immutable as $$
+returns bytea language sql stable as $$
   select convert_to(concat(
     pos, ':', event_id, ':', octet_length(stream), ':', stream, ':', version, ':',
     octet_length(type), ':', type, ':', schema_version, ':', octet_length(data), ':', data, ':',
@@ -166,6 +166,7 @@ begin
   end if;
 
   return query
+  -- e is wide and read in its own order; everything that sorts or groups works on keys alone.
   with e as materialized (
     select * from unnest(e_proposal, e_id, e_stream, e_type, e_schema, e_data, e_meta,
                          e_telemetry, e_expected)
@@ -190,12 +191,15 @@ begin
                else (select f.version from log.facts f where f.stream = s.stream
                       order by f.version desc limit 1)
              end, 0) as version
-      from (select distinct e.stream, e.telemetry from e) s
+      from (select distinct u.stream, u.telemetry
+              from unnest(e_stream, e_telemetry) as u(stream, telemetry)) s
   ),
   placed as materialized (
-    select e.*, heads.version as head,
-           row_number() over (partition by e.proposal, e.stream order by e.ord) - 1 as before_it
-      from e join heads on heads.stream = e.stream
+    select u.ord, u.proposal, u.stream, u.expected, heads.version as head,
+           row_number() over (partition by u.stream, u.proposal order by u.ord) - 1 as before_it
+      from unnest(e_proposal, e_stream, e_expected)
+             with ordinality as u(proposal, stream, expected, ord)
+      join heads on heads.stream = u.stream
   ),
   leases as materialized (
     select l.n::int as proposal, l.epoch, coalesce(
@@ -220,29 +224,31 @@ begin
      group by p.proposal
   ),
   accepted as materialized (
-    select p.*, base + row_number() over (order by p.ord) as position,
+    select p.ord, base + row_number() over (order by p.ord) as position,
            p.head + row_number() over (partition by p.stream order by p.ord) as version
       from placed p join verdicts v on v.proposal = p.proposal and v.verdict = 'a'
   ),
   hashed as materialized (
-    select a.*, log.chain(
-             log.leaf(a.position, a.id, a.stream, a.version, a.type, a.schema_version,
-                      a.data, a.meta, moment_us),
-             case when a.telemetry then tele_hash else fact_hash end)
-             over (partition by a.telemetry order by a.position) as hash
-      from accepted a
+    select a.position, e.id, e.stream, a.version, e.type, e.schema_version, e.data, e.meta,
+           e.telemetry,
+           log.chain(
+             log.leaf(a.position, e.id, e.stream, a.version, e.type, e.schema_version,
+                      e.data, e.meta, moment_us),
+             case when e.telemetry then tele_hash else fact_hash end)
+             over (partition by e.telemetry order by a.position rows unbounded preceding) as hash
+      from e join accepted a on a.ord = e.ord
   ),
   new_facts as (
     insert into log.facts
     select h.position, h.id, h.stream, h.version, h.type, h.schema_version, h.data::json,
            h.meta::json, moment, h.hash
-      from hashed h where not h.telemetry order by h.position
+      from hashed h where not h.telemetry
   ),
   new_telemetry as (
     insert into log.telemetry
     select h.position, h.id, h.stream, h.version, h.type, h.schema_version, h.data::json,
            h.meta::json, moment, h.hash
-      from hashed h where h.telemetry order by h.position
+      from hashed h where h.telemetry
   ),
   new_heads as (
     insert into log.telemetry_heads as t

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import ssl
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
@@ -33,29 +34,36 @@ class PublicNetworks(AllowList):
 
 
 def _meanings(address: Address) -> list[Address]:
-    """Return an address and every IPv4 address that is written into it."""
+    """Return every address that is meant by one: an IPv4 address may be written into it."""
     if isinstance(address, ipaddress.IPv4Address):
         return [address]
-    inside = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+    if address.ipv4_mapped:
+        return [address.ipv4_mapped]
     if address in _NAT64:
-        inside.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-    found = [one for one in inside if one is not None]
-    # A mapped address is an IPv4 address; the others are addresses of their own as well.
-    return list(found) if address.ipv4_mapped else [address, *found]
+        return [ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)]
+    tunnelled = [address.sixtofour, *(address.teredo or ())]
+    return [address, *(one for one in tunnelled if one is not None)]
 
 
 class WebhookDoor:
     """Where messages leave; what keeps one from being taken comes back as `Sent.error`."""
 
     def __init__(
-        self, networks: Sequence[str], clock: Clock, *, allow_http: bool, timeout_s: float
+        self,
+        networks: Sequence[str],
+        clock: Clock,
+        *,
+        allow_http: bool = False,
+        timeout_s: float = 5.0,
+        ca: str | None = None,
     ) -> None:
         self._networks, self._clock = PublicNetworks(networks, resolve_s=timeout_s), clock
         self._schemes = ("https", "http") if allow_http else ("https",)
         self._timeout_s = timeout_s
         # Nothing is kept open, so that every message goes to an address checked for it.
         limits = httpx2.Limits(max_keepalive_connections=0)
-        transport = httpx2.AsyncHTTPTransport(trust_env=False, limits=limits)
+        verify = ssl.create_default_context(cafile=ca) if ca else True
+        transport = httpx2.AsyncHTTPTransport(verify=verify, trust_env=False, limits=limits)
         self._client = httpx2.AsyncClient(
             transport=transport, timeout=timeout_s, follow_redirects=False, trust_env=False
         )

@@ -1,4 +1,4 @@
-"""Idempotency keys in PostgreSQL: stored before anything is proposed, so that a retry is the same."""
+"""Idempotency keys in PostgreSQL: stored before anything is proposed; a retry is the same."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 15.0
 CONNECT_S = 2.0
-POSITION_HEADER = "x-position"
+POSITION_HEADER = "qm-position"
 _NOT_MODIFIED, _BAD = 304, 400
 _CLASSES: dict[int, type[QuartermasterError]] = {
     400: Refused,

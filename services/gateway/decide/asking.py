@@ -1,4 +1,4 @@
-"""What comes with a command, what is answered, and what is kept so that asking again is harmless."""
+"""What comes with a command, what is answered, and what is kept to make asking again harmless."""
 
 from __future__ import annotations
 

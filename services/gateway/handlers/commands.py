@@ -19,6 +19,7 @@ from services.gateway.handlers.turns import Turns
 
 if TYPE_CHECKING:
     from contracts.types import SecretRef
+    from services.chassis.clock import Clock
     from services.gateway.decide.asking import Asked
     from services.gateway.decide.verdicts import Command, Decision
     from services.gateway.handlers.ports import Keys, Log, Recorder, Vault
@@ -30,18 +31,26 @@ ATTEMPTS = 5
 START_S = 5.0
 FOLD_S = 5.0
 NEWS_S = 1.0
+OWN_WRITES_S = 10.0
 
 
 class Commands:
     """Carries out commands, each at most once for a key, and answers what is true after it."""
 
     def __init__(
-        self, state: State, folded: Log, recorder: Recorder, keys: Keys, vault: Vault
+        self,
+        state: State,
+        folded: Log,
+        recorder: Recorder,
+        keys: Keys,
+        vault: Vault,
+        clock: Clock,
     ) -> None:
         self._state, self._log, self._recorder = state, folded, recorder
-        self._keys, self._vault = keys, vault
+        self._keys, self._vault, self._clock = keys, vault, clock
         self._turns = Turns()
         self._has_started = False
+        self._written, self._written_at = 0, 0.0
 
     async def execute(self, command: Command, asked: Asked, secret: str | None = None) -> Answer:
         """Return what the command came to, once it is recorded and folded here.
@@ -74,6 +83,14 @@ class Commands:
         if self._state.find("node", node_id) is None:
             raise NotFound(f"there is no node {node_id}")
         self._recorder.offer(Draft(f"node-reports/{node_id}", NodeHeartbeat(node_id=node_id)))
+
+    def read_from(self) -> int:
+        """Return the position of what was written here just now, 0 when nothing was.
+
+        Later a read is worth more than its being up to date with a projector that stands still.
+        """
+        is_new = self._clock.monotonic() - self._written_at < OWN_WRITES_S
+        return self._written if is_new else 0
 
     async def _started(self) -> None:
         """Refuse commands until the log was read to its end once."""
@@ -168,6 +185,8 @@ class Commands:
         accepted = await self._recorder.propose(
             *decision.drafts, event_ids=stored.event_ids, actor=claim.asked.actor
         )
+        if accepted.position > self._written:
+            self._written, self._written_at = accepted.position, self._clock.monotonic()
         with suppress(Unavailable):  # recorded it is; only the answer is shorter
             await self._log.reach(accepted.position, timeout_s=FOLD_S)
         for secret_id in decision.forgets:

@@ -34,7 +34,7 @@ class LogReader:
         found = await self._database.fetch(
             _QUERIES["events_from"], checkpoint.position, limit + 1, self._types, self._facts
         )
-        rows = await self._checked(found, checkpoint)
+        rows = (await self._checked(found, checkpoint))[:limit]
         marks = [Checkpoint(row["position"], str(row["event_id"])) for row in rows]
         events = [
             _recorded(row, mark.event_id or "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import b64decode, urlsafe_b64encode
 from binascii import Error as NotBase64
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
@@ -105,7 +105,7 @@ def _key_of(cursor: str | None, *, numbered: bool) -> str | None:
     if cursor is None:
         return None
     try:
-        key = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        key = b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True).decode()
     except (NotBase64, ValueError) as error:
         raise _bad_cursor() from error
     if "\0" in key or (numbered and not (key.isascii() and key.isdigit() and _fits(key))):

@@ -106,7 +106,7 @@ def parse(body: bytes) -> Answer:
     """
     try:
         queue = orjson.loads(body)
-        if "messages_ready" not in queue:
+        if queue["name"] and "messages_ready" not in queue:
             return NotYet("the broker has not counted the queue yet")
         stats = queue.get("message_stats") or {}
         published = stats.get("publish")

@@ -65,6 +65,9 @@ class PassiveDeclare:
                 broker.channel = None  # the broker closes the channel that asked in vain
                 missing = isinstance(error, ChannelNotFoundEntity)
                 return Failure("not_found" if missing else "bad_answer", str(error))
+            except ValueError as error:
+                # The library knows fewer names than the broker: this queue lives by its samples.
+                return Failure("bad_answer", f"AMQP cannot ask for this name: {error}")
             except (*_LOST, QuartermasterError) as error:
                 return await self._lost(broker, error)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from services.scheduler.state.entities import Model
     from services.scheduler.state.plan import Plan
 
-MAX_FACTS = 256  # in one pass; the next one follows at once
+MAX_FACTS = 64  # in one pass; the next one follows at once
 
 
 def tell_floors(plan: Plan) -> None:
@@ -50,7 +50,7 @@ def _tell_unmet(plan: Plan, model: Model, live: int, idle_code: str) -> bool:
     why = plan.shortfalls.get(model.model_id)
     if why is None:
         action = plan.in_flight(model)
-        if action == "starting" or (plan.full and action is None):
+        if action == "starting" or (action and model.floor_open) or (plan.full and not action):
             return False
         why = Shortfall(action or idle_code)
     if model.floor_open == (why.code, live, model.floor):

@@ -86,12 +86,16 @@ class Gpu:
 
 @dataclass(slots=True)
 class Node:
-    """A machine: what it offers, whether it answers, and which of its GPUs are free, by index."""
+    """A machine: what it offers, whether it answers, and which of its GPUs are free, by index.
+
+    names: the supported models again, for looking one up.
+    """
 
     node_id: str
     name: str = ""
     offered: tuple[int, ...] = ()
     supported: tuple[str, ...] = ()
+    names: dict[str, None] = field(default_factory=dict)
     boot_id: str | None = None
     deleted: bool = False
     online: bool = False
@@ -107,7 +111,7 @@ class Node:
 
     def supports(self, model_name: str) -> bool:
         """Return whether it can serve a model of this name."""
-        return model_name in self.supported or ANY_MODEL in self.supported
+        return model_name in self.names or ANY_MODEL in self.names
 
 
 @dataclass(slots=True)

@@ -63,6 +63,7 @@ def _on_inventory(fleet: Fleet, event: n.NodeInventoryChanged, _: Recorded) -> N
     for uuid in list(node.gpus):
         fleet.remove_gpu(fleet.gpus[uuid])
     node.supported = tuple(sorted(set(event.supported_models)))
+    node.names = dict.fromkeys(node.supported)
     _answered(fleet, node, event.boot_id)
     for seen in sorted(event.gpus, key=lambda each: (each.index, each.uuid)):
         _place(fleet, node, seen)

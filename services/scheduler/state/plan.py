@@ -238,7 +238,8 @@ class Plan:
         """Stop an instance; its GPU stays held until its death is confirmed."""
         model = self.state.models.get(instance.model_id)
         self.stopped[instance.instance_id] = None
-        if model is not None and instance.kind in ("requested", "ready"):
+        counts = model is not None and instance.instance_id in model.instances
+        if model is not None and counts and instance.kind in ("requested", "ready"):
             self.stopped_of[model.model_id] = self.stopped_of.get(model.model_id, 0) + 1
         if replaced_by is not None:
             self.replacing[replaced_by.model_id] = None

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from contracts.types import Alternative
 from services.scheduler.state.fleet import HELD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from services.scheduler.state.entities import Instance, Model
     from services.scheduler.state.plan import Numbers, Plan
 
-LOOK_AT = 256  # models whose instances are looked at to say which came closest
+LOOK_AT = 256  # instances that are looked at to say which came closest
 
 
 def why_not_idle(
@@ -76,15 +75,14 @@ class Victims:
             having = [m for m in self.plan.state.models.values() if m.counts["ready"]]
             having.sort(key=lambda m: (-m.samples.quiet_s(self.plan.now_s), m.model_id))
             self._by_quiet = having
-        for model in islice(self._by_quiet, LOOK_AT):
-            instance = None if model is taker else self._one_on_a_fit_node(model, taker)
-            if instance is not None:
-                code, numbers = self._why_not(model, instance)
-                yield Alternative(
-                    subject=f"instance/{instance.instance_id}",
-                    code=code,
-                    numbers={**numbers, "model_id": model.model_id},
-                )
+        others = (model for model in self._by_quiet if model is not taker)
+        for model, instance in self._on_fit_nodes(others, taker):
+            code, numbers = self._why_not(model, instance)
+            yield Alternative(
+                subject=f"instance/{instance.instance_id}",
+                code=code,
+                numbers={**numbers, "model_id": model.model_id},
+            )
 
     def _ranked(self) -> list[Model]:
         if self._idle is None:
@@ -110,13 +108,20 @@ class Victims:
             if fits and state.gpus[instance.gpu_uuid].cause == HELD:
                 yield instance
 
-    def _one_on_a_fit_node(self, model: Model, taker: Model) -> Instance | None:
-        state = self.plan.state
-        for instance_id in model.instances:
-            instance = state.instances[instance_id]
-            if instance.kind == "ready" and state.nodes[instance.node_id].supports(taker.name):
-                return instance
-        return None
+    def _on_fit_nodes(
+        self, models: Iterable[Model], taker: Model
+    ) -> Iterator[tuple[Model, Instance]]:
+        """Yield one ready instance a model that is where `taker` could be, of the first LOOK_AT."""
+        state, looked_at = self.plan.state, 0
+        for model in models:
+            for instance_id in model.instances:
+                looked_at += 1
+                instance = state.instances[instance_id]
+                if instance.kind == "ready" and state.nodes[instance.node_id].supports(taker.name):
+                    yield model, instance
+                    break
+            if looked_at >= LOOK_AT:
+                return
 
     def _why_not(self, model: Model, instance: Instance) -> tuple[str, Numbers]:
         if self.plan.state.silence_since_s is not None:

@@ -22,9 +22,7 @@ LIMITS = Limits()
 
 
 def a_node(node_id="node-1", name="gpu-01"):
-    return n.NodeRegistered(
-        node_id=node_id, environment_id="e", name=name, agent_url="http://a:1"
-    )
+    return n.NodeRegistered(node_id=node_id, environment_id="e", name=name, agent_url="http://a:1")
 
 
 def offline(node_id="node-1", silent_s=12.0):
@@ -47,9 +45,7 @@ def a_model(model_id="m", name="llama"):
 
 
 def unmet(instances=0, code="no_free_gpu"):
-    return m.ModelFloorUnmet(
-        model_id="m", instances=instances, floor=1, reason=Reason(code=code)
-    )
+    return m.ModelFloorUnmet(model_id="m", instances=instances, floor=1, reason=Reason(code=code))
 
 
 def unreachable(code="unauthorized"):

@@ -1,6 +1,7 @@
 """What the queue sampler asks, and what an answer is worth recording."""
 
 from copy import deepcopy
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -192,7 +193,7 @@ def test_a_fact_is_never_repeated_and_a_decision_never_changes_the_state(answers
             for draft in proposal
         ]
         story.recorded(decided)
-    assert all(one != next_ for one, next_ in zip(said, said[1:], strict=False))
+    assert all(one != following for one, following in pairwise(said))
 
 
 @given(st.one_of(st.none(), st.integers(0, 200)), st.integers(0, 200))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
-from collections.abc import Callable
 
 import orjson
 import pytest
@@ -20,35 +19,10 @@ from services.chassis.sealed import Keypair, seal
 from services.vault.adapters.cipher import AesGcm
 from services.vault.handlers import Vault, answer_questions
 from services.vault.settings import Settings
-from services.vault.state import Encrypted, Kept, NewVersion
+from tests.memory_secrets import MemorySecrets
 
 CANARY = "canary-7f3a-do-not-leak"
 KEY = bytes(range(32))
-
-
-class MemorySecrets:
-    def __init__(self) -> None:
-        self.rows: dict[tuple[str, int], Kept | None] = {}
-        self.requests: dict[tuple[str, str], int] = {}
-
-    async def add(self, new: NewVersion, encrypt: Callable[[int], Encrypted]) -> int:
-        known = self.requests.get((new.secret_id, new.request_id or ""))
-        if known is not None:
-            return known
-        version = 1 + sum(secret_id == new.secret_id for secret_id, _ in self.rows)
-        self.rows[new.secret_id, version] = Kept(encrypt(version), frozenset(new.readers))
-        if new.request_id:
-            self.requests[new.secret_id, new.request_id] = version
-        return version
-
-    async def get(self, secret_id: str, version: int) -> Kept | None:
-        return self.rows.get((secret_id, version))
-
-    async def erase(self, secret_id: str) -> int:
-        mine = [key for key in self.rows if key[0] == secret_id]
-        for key in mine:
-            self.rows[key] = None
-        return len(mine)
 
 
 @pytest.fixture
@@ -71,12 +45,12 @@ def put(vault_key: bytes, value: str = CANARY, **changes):
     return orjson.dumps({**question, **changes})
 
 
-def open_(version: int = 1, keypair: Keypair | None = None, secret_id="model:m-1:rabbitmq"):
+def open_(version: int = 1, keypair: Keypair | None = None):
     public = (keypair or Keypair.new()).public
     return orjson.dumps(
         {
             "op": "open",
-            "secret_id": secret_id,
+            "secret_id": "model:m-1:rabbitmq",
             "version": version,
             "public_key": base64.b64encode(public).decode(),
         }

@@ -16,18 +16,10 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     options = parser.parse_args()
     secret = os.environ.get("QM_QUEUE_FILE")
-    mode = oct(os.stat(secret).st_mode & 0o777) if secret else "none"
-    print(f"worker {options.mode} gpu={os.environ['CUDA_VISIBLE_DEVICES']} secret={mode}", flush=True)
-    if options.mode == "crash":
-        sys.exit(7)
-    if options.mode == "stubborn":
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    if options.mode == "stray":  # a child that leaves its parent's session behind
-        subprocess.Popen([sys.executable, __file__, "stubborn_child"], start_new_session=True)
-    if options.mode == "stubborn_child":
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    if options.mode == "http":
-        serve(options.port)
+    rights = oct(Path(secret).stat().st_mode & 0o777) if secret else "none"
+    gpu = os.environ["CUDA_VISIBLE_DEVICES"]
+    print(f"worker {options.mode} gpu={gpu} secret={rights}", flush=True)
+    prepare(options.mode, options.port)
     if options.mode not in {"never", "stubborn_child"}:
         Path(os.environ["QM_READY_FILE"]).touch()
     beats = 0
@@ -36,6 +28,17 @@ def main() -> None:
         if options.mode == "chatty":
             beats += 1
             print(f"beat {beats}", flush=True)
+
+
+def prepare(mode: str, port: int) -> None:
+    if mode == "crash":
+        sys.exit(7)
+    if mode in {"stubborn", "stubborn_child"}:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if mode == "stray":  # a child that leaves its parent's session behind
+        subprocess.Popen([sys.executable, __file__, "stubborn_child"], start_new_session=True)
+    if mode == "http":
+        serve(port)
 
 
 def serve(port: int) -> None:

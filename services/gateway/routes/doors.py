@@ -1,0 +1,138 @@
+"""What every route is given: commands, reads, and who asks on which conditions."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+
+from fastapi import Depends, Header, Query, Request
+from pydantic import Field, StringConstraints
+from starlette.responses import Response
+
+from contracts.types import Launch
+from services.gateway.decide.asking import Answer, Asked
+from services.gateway.decide.verdicts import Command
+from services.gateway.routes.targets import Targets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from services.chassis.health import Health
+    from services.gateway.routes.answers import Envelopes
+
+Position = Annotated[int, Field(ge=0, le=2**53)]
+IdempotencyKey = Annotated[str, StringConstraints(pattern=r"^[!-~]+$", max_length=200)]
+
+
+class Commands(Protocol):
+    """What carries out commands."""
+
+    async def execute(self, command: Command, asked: Asked, secret: str | None = None) -> Answer:
+        """Return what a command came to, once it is recorded."""
+
+    async def heartbeat(self, node_id: str) -> None:
+        """Hand over a node's call."""
+
+    def read_from(self) -> int:
+        """Return the position that a read must have, so that people read their own writes."""
+
+
+class Read(Protocol):
+    """An answer of the query service."""
+
+    @property
+    def status(self) -> int:
+        """200, or 304 without a body."""
+
+    @property
+    def body(self) -> bytes:
+        """JSON."""
+
+    @property
+    def etag(self) -> str | None:
+        """Its tag, if it has one."""
+
+    @property
+    def position(self) -> int | None:
+        """The position it holds for."""
+
+
+class Reads(Protocol):
+    """What answers reads."""
+
+    async def get(self, path: str, parameters: Sequence[tuple[str, str]], etag: str | None) -> Read:
+        """Return the answer to a read."""
+
+
+@dataclass(frozen=True)
+class About:
+    """What the gateway says of itself."""
+
+    name: str
+    version: str
+    api: str
+
+
+@dataclass(frozen=True)
+class Doors:
+    """Everything routes need."""
+
+    commands: Commands
+    reads: Reads
+    envelopes: Envelopes
+    targets: Targets
+    health: Health
+    about: About
+    launch: Callable[[str], Launch]
+    fingerprint_key: bytes
+
+    async def carry_out(
+        self, command: Command, asked: Asked, secret: str | None = None
+    ) -> Response:
+        """Return a command's answer in the envelope."""
+        return self.enveloped(await self.commands.execute(command, asked, secret))
+
+    def enveloped(self, answer: Answer, **more: Any) -> Response:
+        """Return an answer in the envelope, and say so when it was given before."""
+        headers = {"idempotency-replayed": "true"} if answer.repeated else None
+        data = {**answer.data, **more}
+        return self.envelopes.around(
+            data, status=answer.status, position=answer.position, headers=headers
+        )
+
+
+async def _doors(request: Request) -> Doors:
+    doors: Doors = request.app.state.doors
+    return doors
+
+
+DoorsHere = Annotated[Doors, Depends(_doors)]
+
+
+async def _asked(
+    request: Request,
+    doors: DoorsHere,
+    idempotency_key: Annotated[
+        IdempotencyKey | None,
+        Header(alias="Idempotency-Key", description="The same key again is the same command."),
+    ] = None,
+    if_position: Annotated[
+        Position | None,
+        Query(description="Refuse with 409 when what it touches changed after this position."),
+    ] = None,
+    if_position_header: Annotated[Position | None, Header(alias="If-Position")] = None,
+) -> Asked:
+    wanted = if_position if if_position is not None else if_position_header
+    actor = request.state.principal.name
+    fingerprint = b""
+    if idempotency_key is not None:
+        what = f"{request.method} {request.url.path}?{request.url.query}\n".encode()
+        fingerprint = hmac.digest(
+            doors.fingerprint_key, what + await request.body(), hashlib.sha256
+        )
+    return Asked(actor, idempotency_key, fingerprint, wanted)
+
+
+AskedHere = Annotated[Asked, Depends(_asked)]

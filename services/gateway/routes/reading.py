@@ -1,0 +1,79 @@
+"""Reads forwarded to the query service: its bytes in our envelope, its tags passed both ways."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from starlette.responses import Response
+
+from services.chassis.errors import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from starlette.requests import Request
+
+    from services.gateway.routes.doors import Doors, Read
+
+MIN_POSITION = "min_position"
+NOT_MODIFIED = 304
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_LONGEST = 2000
+_POSITION = re.compile(r"[0-9]{1,18}")
+
+
+async def forward(request: Request, doors: Doors, path: str, **fixed: str) -> Response:
+    """Answer with what the query service says, byte by byte."""
+    read = await _read(request, doors, path, fixed)
+    if read.status == NOT_MODIFIED:
+        return _not_modified(read)
+    return doors.envelopes.around_bytes(read.body, position=read.position, headers=_headers(read))
+
+
+async def forward_shaped(
+    request: Request,
+    doors: Doors,
+    path: str,
+    shape: Callable[[dict[str, Any]], Mapping[str, Any]],
+    **fixed: str,
+) -> Response:
+    """Answer with what the query service says, each thing in it shaped."""
+    read = await _read(request, doors, path, fixed)
+    if read.status == NOT_MODIFIED:
+        return _not_modified(read)
+    found = orjson.loads(read.body)
+    if isinstance(found.get("items"), list):
+        shaped: Mapping[str, Any] = {**found, "items": [shape(item) for item in found["items"]]}
+    else:
+        shaped = shape(found)
+    return doors.envelopes.around(shaped, position=read.position, headers=_headers(read))
+
+
+async def _read(request: Request, doors: Doors, path: str, fixed: Mapping[str, str]) -> Read:
+    sent = [(name, value) for name, value in request.query_params.multi_items()]
+    for name, value in sent:
+        if len(value) > _LONGEST or _CONTROL.search(value) or _CONTROL.search(name):
+            raise Refused("this is no value for a parameter", field=_CONTROL.sub("?", name)[:100])
+    parameters = [(name, value) for name, value in sent if name not in {MIN_POSITION, *fixed}]
+    parameters += fixed.items()
+    if (least := _least_position(request, doors)) > 0:
+        parameters.append((MIN_POSITION, str(least)))
+    return await doors.reads.get(path, parameters, request.headers.get("if-none-match"))
+
+
+def _least_position(request: Request, doors: Doors) -> int:
+    """Return the position asked for, and at least that of what was just written here."""
+    asked = request.query_params.get(MIN_POSITION, "0")
+    if not _POSITION.fullmatch(asked):
+        raise Refused("a position is a whole number, 0 or more", field=MIN_POSITION)
+    return max(int(asked), doors.commands.read_from())
+
+
+def _headers(read: Read) -> dict[str, str]:
+    return {"etag": read.etag, "cache-control": "no-cache"} if read.etag else {}
+
+
+def _not_modified(read: Read) -> Response:
+    return Response(status_code=NOT_MODIFIED, headers=_headers(read))

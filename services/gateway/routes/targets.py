@@ -1,0 +1,43 @@
+"""Addresses people name: an IP outside of the allowed networks is refused when it is registered."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from services.chassis.errors import Refused
+from services.chassis.targets import AllowList
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Where agents and models' brokers may be; names are checked by whoever resolves them."""
+
+    agents: AllowList
+    brokers: AllowList
+
+    def check_agent(self, url: str | None) -> None:
+        """Raise Refused, naming the field, when an agent may not be there."""
+        if not url:
+            return
+        try:
+            parts = urlsplit(url)
+            host, _ = parts.hostname, parts.port
+        except ValueError as error:
+            raise Refused(f"this is no URL: {error}", field="agent_url") from error
+        _check(self.agents, host or "", "agent_url")
+
+    def check_broker(self, host: str | None) -> None:
+        """Raise Refused, naming the field, when a broker may not be there."""
+        if host:
+            _check(self.brokers, host.strip("[]"), "rabbitmq_host")
+
+
+def _check(allowed: AllowList, host: str, field: str) -> None:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return  # a name: it is checked where it is resolved, each time
+    if not allowed.allows(address):
+        raise Refused(f"{host} is in no network we may connect to", field=field)

@@ -1,0 +1,112 @@
+"""The database of the chassis: JSON untouched, and errors that say whose fault it was."""
+
+import asyncio
+import subprocess
+import sys
+
+import pytest
+
+from services.chassis.database import connect_pool
+from services.chassis.errors import Bug, Conflict, Refused, Unavailable
+from services.chassis.migrations import migrate
+from tests.platform import new_database
+
+
+@pytest.fixture(scope="module")
+async def owner(database):
+    owner = await connect_pool(database.owner_url(), service="test", max_size=3)
+    await owner.execute("create table public.things (name text primary key, said jsonb)")
+    yield owner
+    await owner.close()
+
+
+async def test_json_comes_and_goes_as_bytes(owner):
+    row = await owner.fetchrow("select $1::json as a, $2::jsonb as b", b'{"x": 1}', '{"y":2}')
+    assert (row["a"], row["b"]) == (b'{"x": 1}', b'{"y": 2}')
+    many = await owner.fetchval("select $1::jsonb[]", [b'{"x":1}', b"[2]"])
+    assert many == [b'{"x": 1}', b"[2]"]
+
+
+@pytest.mark.parametrize(
+    ("sql", "args", "kind"),
+    [
+        ("insert into public.things values ('a'), ('a')", (), Conflict),
+        ("select $1::bigint", (2**70,), Refused),
+        ("select $1::text", ("a\0b",), Refused),
+        ("select 1 / 0", (), Refused),
+        ("select nonsense", (), Bug),
+        ("do $$ begin raise exception 'moved' using errcode = 'QM001'; end $$", (), Conflict),
+    ],
+)
+async def test_an_error_says_whose_fault_it_is(owner, sql, args, kind):
+    with pytest.raises(kind) as caught:
+        await owner.execute(sql, *args)
+    assert type(caught.value) is kind
+
+
+async def test_a_conflict_names_the_constraint(owner):
+    with pytest.raises(Conflict) as caught:
+        await owner.execute("insert into public.things values ('a'), ('a')")
+    assert caught.value.numbers == {"sqlstate": "23505", "constraint": "things_pkey"}
+
+
+async def test_a_transaction_that_fails_leaves_nothing(owner):
+    async def fails():
+        async with owner.transaction() as tx:
+            await tx.execute("insert into public.things values ('gone')")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fails()
+    assert await owner.fetchval("select count(*) from public.things") == 0
+
+
+async def test_a_lost_connection_is_unavailable_and_the_next_one_works(owner):
+    pid = await owner.fetchval("select pg_backend_pid()")
+    async with owner.session() as session:
+        with pytest.raises(Unavailable):
+            await session.execute("select pg_terminate_backend(pg_backend_pid())")
+    assert await owner.fetchval("select pg_backend_pid()") != pid
+
+
+async def test_a_statement_that_takes_too_long_is_unavailable(database):
+    hasty = await connect_pool(database.owner_url(), service="test", command_timeout_s=0.1)
+    with pytest.raises(Unavailable):
+        await hasty.execute("select pg_sleep(5)")
+    await hasty.close()
+
+
+async def test_a_server_that_never_answers_is_unavailable_after_our_patience():
+    with pytest.raises(Unavailable):
+        await connect_pool("postgresql://x@127.0.0.1:9/x", service="test", patience_s=0.3)
+
+
+async def test_a_wrong_password_is_not_waited_for(database):
+    url = database.owner_url().replace("@", "x@")
+    with pytest.raises(Bug):
+        await connect_pool(url, service="test", patience_s=20)
+
+
+async def test_migrators_at_once_apply_each_file_once(engines, tmp_path):
+    made = new_database(engines)
+    (tmp_path / "0001_a.sql").write_text("create table public.a (x int); select pg_sleep(0.3);")
+    empty = await connect_pool(made.owner_url(), service="test")
+    await empty.execute("drop schema qm cascade")
+    done = await asyncio.gather(*(migrate(made.owner_url(), tmp_path) for _ in range(3)))
+    assert sorted(done) == [[], [], ["0001_a.sql"]]
+    (tmp_path / "0002_b.sql").write_text("create table public.b (x int); select 1 / 0;")
+    with pytest.raises(Refused):
+        await migrate(made.owner_url(), tmp_path)
+    assert await empty.fetchval("select to_regclass('public.b')") is None
+    (tmp_path / "0001_a.sql").write_text("create table public.a (x bigint)")
+    with pytest.raises(Refused, match="then changed"):
+        await migrate(made.owner_url(), tmp_path)
+    await empty.close()
+    made.drop()
+
+
+def test_the_command_says_what_it_needs():
+    command = [sys.executable, "-m", "services.chassis.migrations"]
+    done = subprocess.run(command, env={}, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "QM_OWNER_DATABASE_URL" in done.stderr

@@ -1,0 +1,145 @@
+"""Rows are the fold of the log, however it is cut into batches."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from contracts.events.instance import (
+    InstanceDied,
+    InstanceStarted,
+    InstanceStartFailed,
+    InstanceStopped,
+    InstanceStopRequested,
+)
+from contracts.events.model import ModelDeleted, ModelUpdated
+from contracts.events.node import NodeDeleted, NodeHeartbeat, NodeUpdated
+from services.chassis.errors import Fenced
+from services.projector.handlers import Projector, Stuck
+from services.projector.projections import PROJECTIONS
+from tests import fleet
+from tests.recorded import recorded
+from tests.unit.projector.tables import MemoryLog, MemoryTables, projected
+
+NODES, MODELS, INSTANCES = ("n1", "n2"), ("llama", "qwen"), ("i-1", "i-2", "i-3")
+KINDS = (
+    InstanceStarted,
+    InstanceStartFailed,
+    InstanceStopRequested,
+    InstanceStopped,
+    InstanceDied,
+)
+
+
+def _told(draw) -> fleet.Said:
+    node, model = draw(st.sampled_from(NODES)), draw(st.sampled_from(MODELS))
+    instance, gpu = draw(st.sampled_from(INSTANCES)), fleet.gpu_of(node, draw(st.integers(0, 1)))
+    choices = (
+        lambda: fleet.an_environment(name=model),
+        lambda: fleet.a_model(model),
+        lambda: fleet.a_model(model, ModelUpdated, max_instances=3),
+        lambda: (f"model/{model}", ModelDeleted(model_id=model)),
+        lambda: fleet.a_node(node),
+        lambda: fleet.a_node(node, NodeUpdated, available_gpu_ids=(1,)),
+        lambda: (f"node/{node}", NodeDeleted(node_id=node)),
+        lambda: (f"node-reports/{node}", NodeHeartbeat(node_id=node)),
+        lambda: fleet.inventory(node, gpus=draw(st.integers(0, 3))),
+        lambda: fleet.came_online(node),
+        lambda: fleet.went_offline(node),
+        lambda: fleet.reported(node),
+        lambda: fleet.allocated(gpu, instance, node=node, model=model),
+        lambda: fleet.freed(gpu, instance, node=node),
+        lambda: fleet.quarantined(gpu, node=node),
+        lambda: fleet.released(gpu, node=node),
+        lambda: fleet.start_requested(instance, model=model, node=node, ask_id="ask-1"),
+        lambda: fleet.of_instance(draw(st.sampled_from(KINDS)), instance, model=model, node=node),
+        lambda: fleet.sampled(model, draw(st.integers(0, 99))),
+        lambda: fleet.unreachable(model),
+        lambda: fleet.recovered(model),
+        lambda: fleet.floor_unmet(model),
+        lambda: fleet.floor_met(model),
+        lambda: fleet.deferred(model),
+        lambda: fleet.raised(f"node_offline:{node}"),
+    )
+    return draw(st.sampled_from(choices))()
+
+
+HISTORY = st.composite(lambda draw: [_told(draw) for _ in range(draw(st.integers(0, 60)))])()
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(said=HISTORY)
+async def test_batches_of_one_seven_and_a_thousand_make_the_same_rows(said):
+    events = recorded(said)
+    whole = (await projected(events, batch=1000)).whole()
+    for batch in (1, 7):
+        assert (await projected(events, batch=batch)).whole() == whole
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(said=HISTORY)
+async def test_the_versions_of_a_row_leave_no_gap_and_never_overlap(said):
+    tables = await projected(recorded(said))
+    for projection in PROJECTIONS:
+        ends: dict[str, int] = {}
+        for key, start, end, _ in sorted(tables.were[projection.name], key=lambda row: row[1]):
+            assert ends.get(key, 0) <= start < end
+            ends[key] = end
+        for key, (position, _) in tables.now[projection.name].items():
+            assert ends.get(key, position) <= position
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(said=HISTORY, at=st.integers(0, 60))
+async def test_any_earlier_state_can_be_read_back_from_rows_and_their_versions(said, at):
+    events = recorded(said)
+    at = min(at, len(events))
+    then, now = await projected(events[:at]), await projected(events)
+    for projection in PROJECTIONS:
+        if not projection.versioned:
+            continue
+        rows = {
+            key: raw for key, (position, raw) in now.now[projection.name].items() if position <= at
+        } | {key: raw for key, start, end, raw in now.were[projection.name] if start <= at < end}
+        assert rows == {key: raw for key, (_, raw) in then.now[projection.name].items()}
+
+
+async def test_an_indigestible_event_stops_there_with_all_before_it_projected():
+    events = recorded([fleet.an_environment(), fleet.a_model(), fleet.a_node()])
+    del events[1].data["queue"]
+    tables = MemoryTables()
+    projector = Projector(MemoryLog(events), tables)
+    with pytest.raises(Stuck, match=r"models cannot digest model.registered.*position 2"):
+        await projector.catch_up()
+    assert tables.stands.position == 1
+    assert tables.row("environments", "prod")
+    assert tables.row("nodes", "n1") is None
+
+
+async def test_an_event_that_an_operator_let_pass_is_skipped_by_all_projections():
+    events = recorded([fleet.an_environment(), fleet.a_model(), fleet.a_node()])
+    del events[1].data["queue"]
+    log, tables = MemoryLog(events), MemoryTables()
+    log.let_pass = {2}
+    assert await Projector(log, tables).catch_up() == 3
+    assert tables.row("models", "llama") is None
+    assert tables.row("nodes", "n1")
+
+
+async def test_a_version_newer_than_the_catalogue_is_not_guessed_at():
+    events = recorded([fleet.an_environment()])
+    object.__setattr__(events[0], "schema_version", 99)
+    with pytest.raises(Stuck, match="version 99"):
+        await projected(events)
+
+
+async def test_a_projector_whose_checkpoint_was_moved_is_fenced_and_writes_nothing():
+    tables = MemoryTables()
+    first = Projector(MemoryLog(recorded([fleet.an_environment()])), tables)
+    await first.catch_up()
+    events = recorded([fleet.an_environment(), fleet.a_node(), fleet.a_node("n2")])
+    second = Projector(MemoryLog(events[:2]), tables)
+    await second.catch_up()
+    first._log = MemoryLog(events)
+    with pytest.raises(Fenced):
+        await first.step()
+    assert tables.row("nodes", "n2") is None
