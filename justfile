@@ -29,7 +29,7 @@ up *args: setup
 
 # Everything that must hold before a change is taken.
 test *args: setup lint contracts-check
-    "{{python}}" -m pytest -n 2 --dist loadgroup "$@"
+    "{{python}}" -m pytest -n 2 "$@"
 
 # Style, types and architecture.
 lint: setup
@@ -40,11 +40,11 @@ lint: setup
 
 # Write the schemas and API descriptions from the contracts.
 contracts: setup
-    "{{python}}" -m contracts.generate
+    "{{python}}" -m deploy.contracts write
 
 # Compare the committed schemas with the contracts.
 contracts-check: setup
-    "{{python}}" -m contracts.generate --check
+    "{{python}}" -m deploy.contracts check
 
 # Run a benchmark by name: just bench NAME
 bench *args: setup

@@ -1,1 +1,1 @@
-"""What services may say to each other: types, events, envelopes and HTTP bodies, without any I/O."""
+"""What services may say to each other: types, events, envelopes, HTTP bodies; no I/O."""

@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from contracts.events import alert, control, environment, gpu, instance, model, node, queue, strategy
+from contracts.events import (
+    alert,
+    control,
+    environment,
+    gpu,
+    instance,
+    model,
+    node,
+    queue,
+    strategy,
+)
 from contracts.upcast import upcast
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The envelope around every event: drafted by a decision, proposed by a service, recorded by the journal."""
+"""The envelope around every event: drafted, proposed, recorded."""
 
 from __future__ import annotations
 

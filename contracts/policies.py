@@ -16,7 +16,7 @@ Duration = Annotated[float, Field(gt=0, le=LONGEST_S, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 
 
-class BadParameters(ValueError):  # noqa: N818 (named like the rest of the tree)
+class BadParameters(ValueError):
     """A strategy's parameters do not fit its policy; `problems` are (field, message)."""
 
     def __init__(self, problems: list[tuple[str, str]]) -> None:

@@ -18,7 +18,9 @@ WebhookId = Id
 AlertId = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 GpuUuid = Id
 BootId = Id
-Name = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", min_length=1, max_length=200)]
+Name = Annotated[
+    str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", min_length=1, max_length=200)
+]
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=4000)]
 Moment = AwareDatetime
 Count = Annotated[int, Field(ge=0, le=2**53)]

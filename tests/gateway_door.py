@@ -14,6 +14,7 @@ from services.chassis.clock import LogClock
 from services.chassis.errors import Conflict, Refused
 from services.chassis.folding import Folding
 from services.chassis.follower import Follower
+from services.chassis.problems import encode
 from services.gateway.adapters.query import QueryService
 from services.gateway.decide import keeping
 from services.gateway.decide.asking import Answer, Asked, Claim, Stored
@@ -64,7 +65,7 @@ class MemoryKeys:
         self._row(claim)["stored"] = (stored.event_ids, kept)
 
     async def finish(self, claim: Claim, answer: Answer) -> None:
-        data = orjson.dumps(dict(answer.data))
+        data = encode(dict(answer.data))
         self._row(claim)["answer"] = (answer.status, data, answer.position)
 
     async def let_go(self, claim: Claim) -> None:

@@ -94,7 +94,7 @@ class NodeHeartbeat(Event):
 
 
 class FleetSilenceSuspected(Event):
-    """More than half of the nodes fell silent in one window: we suspect ourselves and evict nothing."""
+    """More than half of the nodes fell silent at once: we suspect ourselves, and evict nothing."""
 
     type = "fleet.silence_suspected"
     silent: Count

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts.types import (  # noqa: TC001 (pydantic reads the annotations)
+from contracts.types import (
     BootId,
     Count,
     GpuUse,
@@ -32,14 +32,14 @@ class _Answer(BaseModel):
 
 
 class Fence(_Body):
-    """What makes a command newer than another for one GPU: the leader's epoch, then the position."""
+    """What makes a command newer than another for a GPU: the leader's epoch, then the position."""
 
     epoch: Count
     position: Count
 
 
 class SecretFile(_Body):
-    """A secret for the worker, written to a file of mode 0600 and named by an environment variable."""
+    """A secret for the worker: a file of mode 0600, named by an environment variable."""
 
     variable: Id
     content: str = Field(repr=False, max_length=64 * 1024)

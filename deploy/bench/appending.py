@@ -63,13 +63,15 @@ class Case:
         self.rates.append(done / (time.perf_counter() - begun))
 
 
-def entries(count: int, *, telemetry: bool = False) -> list[Command]:
-    """Return so many commands of one event each, in a stream of their own."""
+def proposal(count: int, *, telemetry: bool = False) -> Command:
+    """Return one proposal of so many events, in a stream of its own."""
     stream = f"environment/{uuid7()}"
-    return [
-        Command((Entry(uuid7(), stream, "environment.created", 1, DATA, META, telemetry),))
-        for _ in range(count)
-    ]
+    return Command(
+        tuple(
+            Entry(uuid7(), stream, "environment.created", 1, DATA, META, telemetry)
+            for _ in range(count)
+        )
+    )
 
 
 class _WithoutChain(PostgresLog):
@@ -78,7 +80,7 @@ class _WithoutChain(PostgresLog):
     async def append(self, commands: Any) -> Any:
         sql = postgres.QUERIES["append"].replace("log.append", "bare.append")
         rows = await self._database.fetch(sql, *postgres.arguments(commands))
-        return [row["pos"] for row in rows][: len(commands)]
+        return [row["pos"] for row in rows[: len(commands)]]
 
 
 async def grouped(log: Any, *, telemetry: bool = False, validated: bool = False) -> Append:
@@ -88,8 +90,8 @@ async def grouped(log: Any, *, telemetry: bool = False, validated: bool = False)
     _RUNNING.append(appender_task)
 
     async def append(count: int) -> None:
-        commands = _judged(count) if validated else entries(count, telemetry=telemetry)
-        await appender.append(commands)
+        command = _judged(count) if validated else proposal(count, telemetry=telemetry)
+        await appender.append([command])
 
     return append
 
@@ -97,25 +99,22 @@ async def grouped(log: Any, *, telemetry: bool = False, validated: bool = False)
 _RUNNING: list[asyncio.Task[None]] = []
 
 
-def _judged(count: int) -> list[Command]:
-    """Return commands as the journal gets them: each judged by the catalogue."""
+def _judged(count: int) -> Command:
+    """Return a proposal as the journal gets it: judged by the catalogue."""
     now = datetime.now(UTC)
-    stream = f"environment/{uuid7()}"
     data = {"environment_id": "e", "name": "n", "description": TEXT}
-    commands = []
-    for _ in range(count):
-        event = {
-            "event_id": uuid7(),
-            "stream": stream,
-            "type": "environment.created",
-            "data": data,
-            "occurred_at": now,
-            "actor": "bench",
-        }
-        command = judge({"events": [event]}, "gateway", now)
-        assert isinstance(command, Command)
-        commands.append(command)
-    return commands
+    event = {
+        "stream": f"environment/{uuid7()}",
+        "type": "environment.created",
+        "data": data,
+        "occurred_at": now,
+        "actor": "bench",
+    }
+    events = [{**event, "event_id": uuid7()} for _ in range(count)]
+    command = judge({"events": events}, "gateway", now)
+    if not isinstance(command, Command):
+        raise TypeError(command.detail)
+    return command
 
 
 def eventsourcing_recorder(url: str, connections: int) -> PostgresApplicationRecorder:
@@ -155,7 +154,9 @@ def threaded(recorder: PostgresApplicationRecorder, callers: int) -> Append:
 
 async def copied(url: str) -> Append:
     """Return plain COPY into a table with the same keys: the limit, without any check."""
-    pool = await asyncpg.create_pool(url, min_size=BATCH_CALLERS, max_size=BATCH_CALLERS)
+    pool: Any = await asyncpg.create_pool(  # type: ignore[no-untyped-call]
+        url, min_size=BATCH_CALLERS, max_size=BATCH_CALLERS
+    )
     await pool.execute(
         "create table copied (position bigserial primary key, event_id uuid unique, stream text"
         ' collate "C", version bigint, type text, data json, meta json,'
@@ -177,11 +178,11 @@ async def copied(url: str) -> Append:
 async def cases(engines: Engines) -> list[Case]:
     """Return every case, on the same PostgreSQL."""
     owner = engines.owner_url()
-    connection = await asyncpg.connect(owner)
+    connection: Any = await asyncpg.connect(owner)  # type: ignore[no-untyped-call]
     bare = MIGRATION.read_text().replace("log.", "bare.").replace("schema log", "schema bare")
     bare = bare.replace("search_path = log", "search_path = bare")
-    start, end = bare.index("select a.*, bare.chain("), bare.index("as hash\n      from accepted")
-    await connection.execute(bare[:start] + "select a.*, ''::bytea " + bare[end:])
+    start, end = bare.index("bare.chain(\n"), bare.index("as hash\n      from e join")
+    await connection.execute(bare[:start] + "''::bytea " + bare[end:])
     await connection.close()
     journal = await connect_pool(
         engines.urls("journal")["QM_DATABASE_URL"], service="bench", min_size=2, max_size=4
@@ -226,5 +227,5 @@ async def sample_queues(url: str, models: int, samples: int) -> None:
 
 def _sample(model: str, length: int) -> Command:
     data = f'{{"model_id":"{model}","length":{length},"ready":{length},"unacknowledged":0}}'
-    entry = Entry(uuid7(), f"queue-samples/{model}", "queue.sampled", 1, data, META, True)  # noqa: FBT003
+    entry = Entry(uuid7(), f"queue-samples/{model}", "queue.sampled", 1, data, META, True)
     return Command((entry,))

@@ -1,4 +1,4 @@
-"""`just bench log`: the journal end to end, its appender against others, and the price of features."""
+"""`just bench log`: the journal end to end, its appender against others, features' prices."""
 
 from __future__ import annotations
 

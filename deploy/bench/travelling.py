@@ -52,7 +52,7 @@ async def _follow(url: str, pipe: Pipe) -> None:
     connection = await bus.connect("scheduler", url)
     follower = Follower(connection, "scheduler", TYPES, CLOCK)
     seen: dict[str, float] = {}
-    begun, told, read = time.perf_counter(), False, 0
+    begun, told, read, wanted = time.perf_counter(), False, 0, 0
     async for batch in follower.batches():
         now = time.perf_counter()
         read += len(batch)

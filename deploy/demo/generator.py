@@ -1,5 +1,6 @@
 """A built-in load of the same form as the trace: seeded, so the same every time."""
 
+import math
 import random
 from dataclasses import dataclass
 
@@ -43,6 +44,11 @@ def generate(count: int, seed: int) -> list[Request]:
         Request(f"generated-{n}", model, at_s - earliest[0][0], exec_s)
         for n, (at_s, model, exec_s) in enumerate(earliest)
     ]
+
+
+def mean_exec_s() -> dict[str, float]:
+    """Return each model's mean execution time (s): of a log-normal, median x exp(sigma^2 / 2)."""
+    return {kind.name: kind.exec_s * math.exp(SPREAD**2 / 2) for kind in KINDS}
 
 
 def _burst(chance: random.Random, begin_s: float) -> list[tuple[float, str, float]]:

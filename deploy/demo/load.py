@@ -3,8 +3,6 @@
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import chain
-from pathlib import Path
 
 from deploy.demo import generator, trace
 from deploy.demo.arguments import GENERATED, TRACE, Arguments
@@ -22,10 +20,14 @@ BETWEEN_ROUNDS_S = 60.0
 
 @dataclass(frozen=True)
 class Source:
-    """The requests of a run and where they are from; endless repeats the window for ever."""
+    """The requests of a run and where they are from; endless repeats the window for ever.
+
+    models: mean execution time (trace seconds) by name, of all that is known of each.
+    """
 
     name: str
     window: list[Request]
+    models: Mapping[str, float]
     endless: bool
 
     @property
@@ -55,7 +57,7 @@ class Load:
     def __init__(self, source: Source, url: str, speed: float) -> None:
         self.source, self.speed = source, speed
         self.publisher, self.collector = Publisher(url, speed), Collector(url)
-        self.models = trace.mean_exec_s(source.window)
+        self.models = source.models
         self.all_published = False
 
     async def publish(self) -> None:
@@ -98,6 +100,6 @@ class Load:
             speed=self.speed,
             wait_p50_s=waits.p50,
             wait_p95_s=waits.p95,
-            notes=tuple(chain(notes)),
+            notes=tuple(notes),
             url=url,
         )

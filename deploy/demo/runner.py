@@ -81,7 +81,7 @@ class Run:
             await gateway.close()
 
     async def _first_instances(self, load: Load) -> None:
-        """Wait until every model has what it must have, but not for ever: the load shows the rest."""
+        """Wait until every model has what it must have, but not for ever."""
         query = Query(self.platform.query_url, PATIENCE_S)
         try:
             met = await _settled(query, len(load.models), SETTLE_S)

@@ -32,8 +32,8 @@ class Request:
     exec_s: float
 
 
-def load(folder: Path, count: int) -> list[Request]:
-    """Return the densest `count` requests of a trace's six commonest models, from time 0.
+def load(folder: Path) -> list[Request]:
+    """Return the requests of a trace's six commonest models in order of arrival.
 
     Raises DemoError naming file, line and field of what cannot be read.
     """
@@ -43,7 +43,7 @@ def load(folder: Path, count: int) -> list[Request]:
             requests = list(read(lines, file.name))
     except (OSError, UnicodeDecodeError) as error:
         raise DemoError(f"{file} cannot be read: {error}") from error
-    return densest(of_commonest(requests, MODELS), count)
+    return of_commonest(requests, MODELS)
 
 
 def read(lines: Iterator[str], name: str) -> Iterator[Request]:

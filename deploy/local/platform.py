@@ -191,7 +191,7 @@ async def end_workers(state: Path) -> None:
 
 async def clear(state: Path, say: Callable[[str], None]) -> None:
     """End what a killed run of this state left behind, engines excepted."""
-    if left := await asyncio.to_thread(supervisor.clear_leftovers, state):
+    if left := await supervisor.clear_leftovers(state):
         say(f"ended what an earlier run left behind: {', '.join(left)}")
     await end_workers(state)
 

@@ -104,15 +104,18 @@ class Supervisor:
         return self._records / f"{name}.json"
 
 
-def clear_leftovers(state: Path) -> list[str]:
+async def clear_leftovers(state: Path) -> list[str]:
     """Kill what an earlier supervisor of this state left running; return the names."""
-    left = []
-    for record in sorted((state / RECORDS).glob("*.json")):
-        if processes.find(processes.recall(record)) is not None:
-            left.append(record.stem)
-            processes.kill(record)
+    records = sorted((state / RECORDS).glob("*.json"))
+    found = {record.stem: processes.find(processes.recall(record)) for record in records}
+    living = {name: process for name, process in found.items() if process is not None}
+    below = [child for process in living.values() for child in _below(process)]
+    victims = [*living.values(), *below]
+    _send(victims, signal.SIGKILL)
+    await _left_after(processes.KILLED_WITHIN_S, victims)
+    for record in records:
         record.unlink(missing_ok=True)
-    return left
+    return list(living)
 
 
 def back_off(young: int) -> float:

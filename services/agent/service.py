@@ -59,7 +59,7 @@ def _agent(settings: Settings, context: Context, outside: Outside) -> Agent:
     more = () if settings.agent_templates is None else (settings.agent_templates,)
     offer = Offer(load_templates(*more), frozenset(settings.supported_models))
     state = State(settings.node_id, settings.boot_id or boot_id())
-    return Agent(state, offer, outside, _terms(settings), context.health)
+    return Agent(state, offer, outside, _terms(settings), context.health, context.log)
 
 
 def _outside(settings: Settings, context: Context, store: Store) -> Outside:

@@ -157,6 +157,11 @@ class State:
         self._prune()
         self.change += 1
 
+    def withdraw(self, instance_id: InstanceId) -> None:
+        """Forget a worker of which nothing was started; the same start may come again."""
+        del self.instances[instance_id]
+        self.change += 1
+
     def move(self, instance_id: InstanceId, to: InstanceState, **facts: object) -> Instance:
         """Take a worker to another state; ValueError when the table has no such way."""
         instance = self.instances[instance_id]

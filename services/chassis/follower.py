@@ -140,15 +140,9 @@ class Follower:
         """Yield what one delivery, and those that came right behind it, bring."""
         batch: list[Recorded] = []
         reached = self.position
-        deliveries = [first]
-        while inbox.ready() and len(deliveries) < MAX_BATCH_RUNS:
-            if (more := await inbox.next(0)) is not None:
-                deliveries.append(more)
-        for delivery in deliveries:
+        for delivery in await _all_ready(inbox, first):
             start, end = self._span(delivery)
-            if end <= reached:
-                continue
-            if start > reached + 1:
+            if end > reached and start > reached + 1:
                 if batch:
                     yield batch
                     batch = []
@@ -156,17 +150,19 @@ class Follower:
                 async for page in self._catch_up(until=end):
                     yield page
                 reached = self.position
-                continue
-            if not self._types.isdisjoint(delivery.headers["types"]):
-                batch += [
-                    event
-                    for event in wire.decode_run(delivery.body, self._types)
-                    if event.position > reached
-                ]
-            reached = end
+            elif end > reached:
+                batch += self._events(delivery, reached)
+                reached = end
         if batch:
             yield batch
         self._move(reached)
+
+    def _events(self, delivery: Delivery, reached: int) -> list[Recorded]:
+        """Return what a run holds for us; without any of our types it is not even decoded."""
+        if self._types.isdisjoint(delivery.headers["types"]):
+            return []
+        events = wire.decode_run(delivery.body, self._types)
+        return [event for event in events if event.position > reached]
 
     def _move(self, position: int) -> None:
         if position > self.position:
@@ -188,3 +184,11 @@ class Follower:
         if moment is not None:
             seen = datetime.fromisoformat(moment)
             self.moment = seen if self.moment is None else max(self.moment, seen)
+
+
+async def _all_ready(inbox: Inbox, first: Delivery) -> list[Delivery]:
+    deliveries = [first]
+    while inbox.ready() and len(deliveries) < MAX_BATCH_RUNS:
+        if (more := await inbox.next(0)) is not None:
+            deliveries.append(more)
+    return deliveries

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from structlog.typing import EventDict, WrappedLogger
 
 HIDDEN = "***"
-SECRET_NAMES = re.compile(r"password|secret_value|token|authorization|api_key|private_key", re.I)
+SECRET_NAMES = re.compile(
+    r"password|secret_value|token|authorization|api_key|private_key", re.IGNORECASE
+)
 SECRET_TEXTS = re.compile(r"(?<=://)([^/\s:@]*):([^/\s@]+)(?=@)")
 
 

@@ -281,7 +281,10 @@ class MemoryBus:
     ) -> tuple[Mapping[str, Any], bytes]:
         """Publish a question and return its answer's headers and body."""
         correlation_id = uuid7()
-        waiting = self._waiting[correlation_id] = asyncio.get_running_loop().create_future()
+        waiting: asyncio.Future[tuple[Mapping[str, Any], bytes]] = (
+            asyncio.get_running_loop().create_future()
+        )
+        self._waiting[correlation_id] = waiting
         try:
             async with asyncio.timeout(timeout_s):
                 question = Message(body, correlation_id=correlation_id, reply_to=self._listen())

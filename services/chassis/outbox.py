@@ -89,10 +89,11 @@ class Outbox:
         while True:
             try:
                 _, answer = await self._bus.ask(wire.EXCHANGE_PROPOSED, "proposal", body)
-                results: list[dict[str, Any]] = orjson.loads(answer)["results"]
-                return results
             except Unavailable as error:
                 if self._clock.monotonic() >= deadline:
                     raise
                 log.info("proposing again", service=self._service, because=error.detail)
                 await self._clock.sleep(RETRY_S)
+            else:
+                results: list[dict[str, Any]] = orjson.loads(answer)["results"]
+                return results

@@ -76,7 +76,7 @@ class Bus(Protocol):
         """Consume a durable queue."""
 
     async def follow(self, service: str, *, keys: tuple[str, ...] = ("#",)) -> Inbox:
-        """Bind a new exclusive, bounded, drop-head queue to `qm.recorded` and consume it (no acks)."""
+        """Consume a new exclusive, bounded, drop-head queue on `qm.recorded`, without acks."""
 
     async def ask(
         self, exchange: str, key: str, body: bytes, *, timeout_s: float = 5.0

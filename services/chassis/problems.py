@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
+import structlog
 from fastapi.exceptions import RequestValidationError
 from opentelemetry import trace
 from starlette.exceptions import HTTPException
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI
     from starlette.requests import Request
+
+log = structlog.get_logger(__name__)
 
 RETRY_AFTER_S = 2
 _OUR_FAULT = 500
@@ -89,7 +92,10 @@ def install_handlers(app: FastAPI, render: Render) -> None:
     """Answer our errors, refused input, unknown paths and our own faults as problems."""
 
     async def ours(request: Request, error: Exception) -> Response:
-        return render(request.url.path, of_error(request.url.path, error))
+        problem = of_error(request.url.path, error)
+        if problem.status == _OUR_FAULT:
+            log.error("our fault", path=problem.instance, trace_id=problem.trace_id, exc_info=error)
+        return render(problem.instance, problem)
 
     for kind in (QuartermasterError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, ours)

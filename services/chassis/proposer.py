@@ -143,9 +143,7 @@ class Proposer:
             batch = [self._offered[n] for n in range(min(OFFER_EVENTS, len(self._offered)))]
             message = Message(wire.encode_proposals(batch))
             try:
-                await self._bus.publish(
-                    wire.EXCHANGE_PROPOSED, "proposal", message, mandatory=True
-                )
+                await self._bus.publish(wire.EXCHANGE_PROPOSED, "proposal", message, mandatory=True)
             except (Unavailable, Refused) as error:
                 log.info("offering again", service=self._service, because=error.detail)
                 await self._clock.sleep(RETRY_S)

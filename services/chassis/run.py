@@ -49,7 +49,9 @@ def run(service: str, main: Callable[[Context], Awaitable[None]]) -> int:
     except ValidationError as error:
         for problem in error.errors(include_url=False, include_input=False):
             name = ".".join(str(part) for part in problem["loc"])
-            log.error("bad setting", setting=name, problem=problem["msg"])
+            log.error(  # noqa: TRY400 (whoever set it needs no traceback)
+                "bad setting", setting=name, problem=problem["msg"]
+            )
         return BAD_SETTINGS
 
 
@@ -61,9 +63,7 @@ def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return None
 
 
-async def _until_stopped(
-    service: str, main: Callable[[Context], Awaitable[None]], log: Any
-) -> int:
+async def _until_stopped(service: str, main: Callable[[Context], Awaitable[None]], log: Any) -> int:
     context = Context(service, SystemClock(), asyncio.Event(), Health(service), log)
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from pydantic import AwareDatetime, BaseModel, Field
-from typing_extensions import Annotated
 
 from services.chassis import wire
 
@@ -43,7 +42,8 @@ async def answer(log: Reading, question: HistoryQuestion) -> tuple[dict[str, Any
     rows, head = await log.page(
         question.types, question.after, question.telemetry_since, PAGE_EVENTS
     )
-    parts, size = [], 0
+    parts: list[bytes] = []
+    size = 0
     for row in rows:
         part = wire.recorded_bytes(row)
         size += len(part) + 1

@@ -1,4 +1,4 @@
-"""Publish what was recorded: read from the log behind a cursor, as runs of consecutive positions."""
+"""Publish what was recorded: runs of consecutive positions, read from the log behind a cursor."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Publishing(Protocol):
     async def cursor(self) -> int:
         """Return the position published through; raises Bug when the log was rewound behind it."""
 
-    async def move_cursor(self, before: int, after: int, event_id: str) -> bool:
+    async def move_cursor(self, before: int, after: int, event_id: str, /) -> bool:
         """Move the cursor if it still stands at `before`; return whether it did."""
 
     async def read(self, after: int, limit: int) -> Sequence[Row]:
@@ -47,7 +47,8 @@ class Publishing(Protocol):
 
 def runs(rows: Sequence[Row]) -> Iterator[tuple[Sequence[Row], bytes]]:
     """Cut consecutive rows into runs of at most 500 events and 256 KiB, each with its body."""
-    start, size, parts = 0, 0, []
+    start, size = 0, 0
+    parts: list[bytes] = []
     for number, row in enumerate(rows):
         part = wire.recorded_bytes(row)
         if parts and (len(parts) == RUN_EVENTS or size + len(part) > RUN_BYTES):
@@ -134,15 +135,14 @@ class Publisher:
         await self._bus.publish(wire.EXCHANGE_RECORDED, key, message, mandatory=False)
 
     async def beacon(self) -> None:
-        """Tell the head every 2 s: who missed the last run hears of it, who leads keeps leading."""
+        """Tell every 2 s through which position all is published.
+
+        Who missed the last run hears of it here, and who leads hears that it still does.
+        """
         while True:
             try:
-                head = await self._log.head()
-                headers = {
-                    "head": head.position,
-                    "event_id": head.event_id,
-                    "now": head.now.isoformat(),
-                }
+                published, head = await self._log.cursor(), await self._log.head()
+                headers = {"head": published, "now": head.now.isoformat()}
                 message = Message(b"{}", headers, expires_s=BEACON_EXPIRES_S)
                 await self._bus.publish(
                     wire.EXCHANGE_RECORDED, wire.BEACON, message, mandatory=False

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
-from typing_extensions import Annotated
 
 from contracts.catalogue import UnknownType, entry_of
 from contracts.envelope import MAX_DATA_BYTES, Lease
@@ -91,14 +90,12 @@ def judge(raw: Any, proposer: str | None, now: datetime) -> Command | Refusal:
     return Command(entries, None if lease is None else Lease(lease.name, lease.epoch))
 
 
-class _Objection(Exception):  # noqa: N818 (it never leaves this module)
+class _Objection(Exception):
     def __init__(self, refusal: Refusal) -> None:
         self.refusal = refusal
 
 
-def _entry(
-    number: int, event: _Event, proposal: _Proposal, proposer: str, now: datetime
-) -> Entry:
+def _entry(number: int, event: _Event, proposal: _Proposal, proposer: str, now: datetime) -> Entry:
     where = f"events.{number}"
     try:
         kind = entry_of(event.type, event.schema_version)
@@ -108,7 +105,9 @@ def _entry(
     except ValidationError as error:
         raise _Objection(_invalid(f"{where}.data", error)) from error
     if complaint := (
-        _not_allowed(kind, event, proposal, proposer) or _bad_id(event, now) or _bad_mix(kind, event)
+        _not_allowed(kind, event, proposal, proposer)
+        or _bad_id(event, now)
+        or _bad_mix(kind, event)
     ):
         code, detail = complaint
         raise _Objection(Refusal(code, f"{where}.{detail}"))

@@ -115,5 +115,5 @@ async def verify(log: Verifiable) -> Report:
                 return checker.report
     if not await log.cursor_is_right():
         checker.report.ok = False
-        checker.report.problem = "the publisher's cursor stands on another event: the log was rewound"
+        checker.report.problem = "the publisher stood on another event: the log was rewound"
     return checker.report

@@ -17,7 +17,7 @@ Reaction = Callable[[Row | None, Recorded], Row | None]
 Spread = Callable[[Recorded], Iterable[tuple[str, Recorded]]]
 
 
-class Indigestible(Exception):  # noqa: N818 - it names what the event is
+class Indigestible(Exception):
     """A projection cannot digest an event."""
 
     def __init__(self, event: Recorded, projection: str, cause: BaseException) -> None:

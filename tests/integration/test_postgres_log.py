@@ -69,7 +69,7 @@ async def test_verification_names_a_flipped_byte(database, pool, log):
     flipped = verdict.positions[0]
     database.superuser_sql(
         "set session_replication_role = replica;"
-        f" update log.facts set data = '{{\"name\":\"X\"}}' where position = {flipped}"
+        f' update log.facts set data = \'{{"name":"X"}}\' where position = {flipped}'
     )
     report = await verify(log)
     assert (report.ok, report.position) == (False, flipped)

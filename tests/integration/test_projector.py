@@ -68,7 +68,7 @@ async def everything(owner):
     tables += [f"{model.name}_history" for model in PROJECTIONS if model.versioned]
     found = {}
     for table in tables:
-        rows = await owner.fetch(f"select * from rm.{table} order by 1, 2, 3")  # noqa: S608
+        rows = await owner.fetch(f"select * from rm.{table} order by 1, 2, 3")
         found[table] = [tuple(row.values()) for row in rows]
     stands = await owner.fetchrow("select position, event_id from rm.checkpoints")
     return found, tuple(stands.values())

@@ -163,7 +163,7 @@ class undone:  # noqa: N801
     async def __aexit__(self, *_):
         for table in ("log.facts", "log.telemetry"):
             await self.owner.execute(f"alter table {table} disable trigger user")
-            delete = f"delete from {table} where position > $1"  # noqa: S608
+            delete = f"delete from {table} where position > $1"
             await self.owner.execute(delete, len(EVENTS))
             await self.owner.execute(f"alter table {table} enable trigger user")
         names = "select tablename from pg_tables where schemaname = 'rm'"

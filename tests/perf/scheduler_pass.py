@@ -5,6 +5,7 @@ Nothing is asserted; it prints median, 99th percentile and worst of each phase o
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -48,9 +49,11 @@ class Bench:
 
     def decide(self) -> int:
         """Decide, let everything proposed come true, and return how many proposals there were."""
+        gc.disable()  # as the service does
         began = time.perf_counter()
         proposals = decide(self.state, self.log.now, 1)
         self.took_ms.append((time.perf_counter() - began) * 1000)
+        gc.enable()
         for drafts in proposals:
             for draft in drafts:
                 self.tell(draft)
@@ -79,6 +82,7 @@ class Bench:
         self.took_ms = []
 
     def until_quiet(self, title: str, most: int = PASSES) -> None:
+        gc.freeze()  # as the service does; the log kept here is no part of it
         total = 0
         for _ in range(most):
             proposals = self.decide()
@@ -88,6 +92,7 @@ class Bench:
         self.told(title, total)
 
     def steady(self, title: str) -> None:
+        gc.freeze()
         total = 0
         for k in range(PASSES):
             self.tell(b.sampled(f"m{k % self.models:05}", k % 40))

@@ -143,7 +143,11 @@ class BusSuite:
         await journal.publish(wire.EXCHANGE_RECORDED, "a.a", Message(b"[]"), mandatory=False)
 
     async def test_only_one_is_told_to_lead_and_another_when_it_has_gone(self, buses):
-        journal, one, two = await buses("journal"), await buses("scheduler"), await buses("scheduler")
+        journal, one, two = (
+            await buses("journal"),
+            await buses("scheduler"),
+            await buses("scheduler"),
+        )
         active = await one.consume("scheduler.lead", prefetch=1)
         standby = await two.consume("scheduler.lead", prefetch=1)
 

@@ -274,8 +274,12 @@ class SpineSuite:
 
     @pytest.mark.parametrize(
         ("question", "complaint"),
-        [(b"{", "JSON"), (b"[]", "op"), (b'{"op":"drop"}', "op: drop"),
-         (b'{"op":"history","after":-1}', "after")],
+        [
+            (b"{", "JSON"),
+            (b"[]", "op"),
+            (b'{"op":"drop"}', "op: drop"),
+            (b'{"op":"history","after":-1}', "after"),
+        ],
     )
     async def test_a_bad_question_is_answered_with_what_is_wrong(self, buses, question, complaint):
         bus = await buses("gateway")

@@ -6,9 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from contracts.http.agent import (
-    Health as HealthAnswer,
-)
-from contracts.http.agent import (
+    Fence,
     InstanceAnswer,
     KillCommand,
     Killed,
@@ -17,13 +15,16 @@ from contracts.http.agent import (
     StopCommand,
     SupportedModels,
 )
+from contracts.http.agent import (
+    Health as HealthAnswer,
+)
 from contracts.types import GpuUse, InstanceReport
 from services.agent.decide.commands import Known, Offer, Refusal, on_start, on_stop
 from services.agent.handlers.care import TAIL_BYTES, Care
 from services.agent.handlers.gpu_watch import GpuWatch
 from services.agent.handlers.killing import Killing
 from services.agent.handlers.memory import Memory
-from services.agent.handlers.outside import Outside, Terms
+from services.agent.handlers.outside import Log, Outside, Terms
 from services.agent.handlers.reading import Reading
 from services.agent.handlers.refusing import error_of
 from services.agent.handlers.starting import Starting
@@ -44,10 +45,16 @@ class Agent:
     """
 
     def __init__(
-        self, state: State, offer: Offer, outside: Outside, terms: Terms, health: Health
+        self,
+        state: State,
+        offer: Offer,
+        outside: Outside,
+        terms: Terms,
+        health: Health,
+        log: Log,
     ) -> None:
         self.state, self._offer, self._outside, self._terms = state, offer, outside, terms
-        self._health = health
+        self._health, self._log = health, log
         self._memory = Memory(state, outside.store, outside.clock, health)
         self._care = Care(self._memory, outside)
         self._gpus = GpuWatch(state, outside, health)
@@ -133,10 +140,12 @@ class Agent:
         """Start a worker, or say how it is when it was started before."""
         instance_id = command.instance_id
         verdict = on_start(self.state, command, self._offer, self._outside.clock.now())
+        self._tell("start", instance_id, command.fence, verdict)
         if isinstance(verdict, Refusal):
             raise error_of(verdict)
         if not isinstance(verdict, Known):
-            task = asyncio.create_task(self._starting.begin(command, verdict))
+            argv = self._starting.reserve(command, verdict)
+            task = asyncio.create_task(self._starting.begin(command, argv))
             self._begun[instance_id] = task
             task.add_done_callback(lambda _: self._begun.pop(instance_id, None))
         await self._begun_fully(instance_id)
@@ -146,6 +155,7 @@ class Agent:
         """End a worker and wait for its death, for its grace and a little; ask again after that."""
         await self._begun_fully(instance_id)
         verdict = on_stop(self.state, instance_id, command, self._outside.clock.now())
+        self._tell("stop", instance_id, command.fence, verdict)
         if isinstance(verdict, Refusal):
             raise error_of(verdict)
         self.state.see_stop(instance_id, command.fence)
@@ -154,18 +164,31 @@ class Agent:
             return await self._ended(instance_id, verdict.instance)
         if verdict.instance.state != "stopping":
             self.state.move(instance_id, "stopping")
+        self._care.end(instance_id, command.grace_s)  # a full disk keeps no worker alive
         await self._memory.commit()
-        self._care.end(instance_id, command.grace_s)
         await self._settled(instance_id, command.grace_s + CONFIRM_S)
         return await self._answer(self.state.instances[instance_id])
 
     async def kill(self, pid: int, command: KillCommand) -> Killed:
         """Kill a process of a worker or on a GPU, and wait for its death."""
+        self._log.info("kill", pid=pid, epoch=command.fence.epoch, position=command.fence.position)
         return await self._killing.kill(pid, command)
 
     async def logs(self, instance_id: str, tail: int, *, follow: bool) -> AsyncIterator[bytes]:
         """Return a worker's output in chunks."""
         return await self._reading.logs(instance_id, tail, follow=follow)
+
+    def _tell(self, verb: str, instance_id: str, fence: Fence, verdict: object) -> None:
+        """Log every command, the refused ones too."""
+        self._log.info(
+            verb,
+            instance_id=instance_id,
+            epoch=fence.epoch,
+            position=fence.position,
+            verdict=verdict.code
+            if isinstance(verdict, Refusal)
+            else type(verdict).__name__.lower(),
+        )
 
     def _reported(self) -> tuple[InstanceReport, ...]:
         """Return the live and the latest that ended, so that an answer stays small."""

@@ -99,6 +99,13 @@ class Logs(Protocol):
         """Move the log aside when it is over its bound; return whether it was."""
 
 
+class Log(Protocol):
+    """A structured log."""
+
+    def info(self, event: str, **values: object) -> object:
+        """Write a line."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outside:
     """Everything the handlers touch."""

@@ -22,20 +22,25 @@ class Starting:
     def __init__(self, memory: Memory, care: Care, outside: Outside, terms: Terms) -> None:
         self._memory, self._care, self._outside, self._terms = memory, care, outside, terms
 
-    async def begin(self, command: StartCommand, accepted: Begin) -> None:
-        """Return when the worker runs, or has failed to; Unavailable when nothing was done."""
+    def reserve(self, command: StartCommand, accepted: Begin) -> tuple[str, ...]:
+        """Hold the GPU in memory, at once; return the worker's argument list."""
         values = {**accepted.values, **self._given(command, accepted)}
         argv = arguments(accepted.template, values)
-        instance = self._instance(command, accepted, values, argv)
-        state = self._memory.state
-        state.begin(instance)
+        self._memory.state.begin(self._instance(command, accepted, values, argv))
+        return argv
+
+    async def begin(self, command: StartCommand, argv: tuple[str, ...]) -> None:
+        """Return when the worker runs, or has failed to; Unavailable when nothing was done."""
+        await self._keep(command.instance_id)
         try:
-            await self._memory.commit()
             worker = await asyncio.to_thread(self._spawn, command, argv)
-        except (OSError, Unavailable) as error:
-            await self._failed(instance.instance_id, error)
+        except OSError as error:
+            sentence = f"{error.strerror}: {error.filename}"
+            facts = {"error_code": "cannot_start", "error": sentence[:1000]}
+            await self._care.settle(command.instance_id, None, **facts)
             return
-        running = state.note(instance.instance_id, pid=worker.pid, born=worker.born)
+        pid, born = worker.pid, worker.born
+        running = self._memory.state.note(command.instance_id, pid=pid, born=born)
         await self._memory.commit_surely()
         self._care.look_after(running)
 
@@ -51,11 +56,12 @@ class Starting:
         log = folders.log(command.instance_id)
         return self._outside.processes.spawn(command.instance_id, argv, environment, log)
 
-    async def _failed(self, instance_id: str, error: OSError | Unavailable) -> None:
-        code, detail = "unavailable", str(error)
-        if isinstance(error, OSError):
-            code, detail = "cannot_start", f"{error.strerror}: {error.filename}"
-        await self._care.settle(instance_id, None, error_code=code, error=detail[:1000])
+    async def _keep(self, instance_id: str) -> None:
+        try:
+            await self._memory.commit()
+        except Unavailable:
+            self._memory.state.withdraw(instance_id)
+            raise
 
     def _given(self, command: StartCommand, accepted: Begin) -> dict[str, Scalar]:
         """Return what the agent itself fills in."""

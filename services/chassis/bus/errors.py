@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,7 @@ def mapped(doing: str) -> Iterator[None]:
         raise Refused(f"{doing}: nobody is bound to receive it") from error
     except ChannelAccessRefused as error:
         raise Refused(f"{doing}: {error}") from error
-    except (TimeoutError, asyncio.TimeoutError) as error:
+    except TimeoutError as error:
         raise Unavailable(f"{doing}: the broker did not answer in time") from error
     except (exceptions.AMQPError, ConnectionError, OSError, RuntimeError) as error:
         raise Unavailable(f"{doing}: {str(error) or type(error).__name__}") from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, cast
+
 from faststream.rabbit import (
     Channel,
     ExchangeType,
@@ -15,11 +17,14 @@ from contracts.catalogue import LEADERS
 from services.chassis import wire
 from services.chassis.bus.errors import mapped
 
+if TYPE_CHECKING:
+    from faststream.rabbit.schemas.queue import QuorumQueueArgs
+
 PARKED_DEAD_LETTERS = "qm.parked"
 DELIVERY_LIMIT = 100
 
 
-def durable(name: str, *, dead_letters: bool = True, **arguments: object) -> RabbitQueue:
+def durable(name: str, *, dead_letters: bool = True, **arguments: Any) -> RabbitQueue:
     """Return a durable quorum queue with an explicit delivery limit.
 
     Dead letters go to `qm.parked`, at least once: a queue refuses a publisher rather than lose.
@@ -30,15 +35,14 @@ def durable(name: str, *, dead_letters: bool = True, **arguments: object) -> Rab
         "x-dead-letter-strategy": "at-least-once",
         "x-overflow": "reject-publish",
     }
+    asked: dict[str, Any] = {"x-delivery-limit": DELIVERY_LIMIT, **arguments}
+    if dead_letters:
+        asked |= parking
     return RabbitQueue(
         name,
         queue_type=QueueType.QUORUM,
         durable=True,
-        arguments={
-            "x-delivery-limit": DELIVERY_LIMIT,
-            **(parking if dead_letters else {}),
-            **arguments,
-        },
+        arguments=cast("QuorumQueueArgs", asked),
     )
 
 

@@ -11,6 +11,7 @@ import orjson
 from services.chassis.database import Database, Queries, Record
 from services.chassis.errors import Conflict, Refused
 from services.chassis.ids import uuid7
+from services.chassis.problems import encode
 from services.gateway.decide import keeping
 from services.gateway.decide.asking import Answer, Asked, Claim, Stored
 
@@ -50,7 +51,7 @@ class KeysTable:
 
     async def finish(self, claim: Claim, answer: Answer) -> None:
         """Keep the answer."""
-        data = orjson.dumps(dict(answer.data))
+        data = encode(dict(answer.data))
         await self._database.execute(
             _SQL["finish"], *_place(claim), answer.status, data, answer.position
         )

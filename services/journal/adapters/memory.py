@@ -113,9 +113,7 @@ class MemoryLog:
             row
             for row in self._rows[after:]
             if (types is None or row["type"] in types)
-            and not (
-                row["telemetry"] and telemetry_since and row["recorded_at"] < telemetry_since
-            )
+            and not (row["telemetry"] and telemetry_since and row["recorded_at"] < telemetry_since)
         ]
         return wanted[:limit], await self.head()
 
@@ -132,7 +130,7 @@ class MemoryLog:
         """Return True: a list is not rewound."""
         return True
 
-    async def move_cursor(self, before: int, after: int, event_id: str) -> bool:
+    async def move_cursor(self, before: int, after: int, _event_id: str) -> bool:
         """Move the cursor if it still stands at `before`; return whether it did."""
         if self._cursor != before:
             return False

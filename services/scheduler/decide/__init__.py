@@ -29,10 +29,10 @@ def decide(state: State, now: datetime, epoch: int) -> list[tuple[Draft, ...]]:
     plan = Plan(state, now, epoch)
     # 1. Settle: free the GPUs of the dead, begin and end quarantines.
     settle(plan)
-    # 2. Answer what was asked for by hand.
-    answer_asks(plan)
-    # 3. Retire what has lost its model, its node or its place.
+    # 2. Retire what has lost its model, its node or its place.
     retire(plan)
+    # 3. Answer what was asked for by hand.
+    answer_asks(plan)
     # 4. Apply the active strategies in stored order, each on what the ones before it left.
     apply_strategies(plan)
     # 5. Tell which floors are unmet, and why, and which are met again.

@@ -1,4 +1,4 @@
-"""Phase 2: starts and stops asked for by hand are placed, or refused with the reason."""
+"""Phase 3: starts and stops asked for by hand are placed, or refused with the reason."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ def answer_asks(plan: Plan) -> None:
     """Answer in the order of asking."""
     for instance_id, event_id in plan.state.stop_asks.items():
         instance = plan.state.instances[instance_id]
+        if instance_id in plan.stopped:
+            continue
         plan.stop(instance, plan.reason("asked_by_hand", {}), cause=event_id)
     for ask in plan.state.asks.values():
         if plan.full:

@@ -1,4 +1,4 @@
-"""Phase 3: instances without a model, on a node that left, or above their model's maximum."""
+"""Phase 2: instances without a model, on a node that left, or above their model's maximum."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ if TYPE_CHECKING:
 def retire(plan: Plan) -> None:
     """Stop what must go at once, and one instance of each model that has too many."""
     for instance_id, code in plan.state.leaving.items():
-        if instance_id not in plan.stopped:
-            plan.stop(plan.state.instances[instance_id], plan.reason(code, {}))
+        plan.stop(plan.state.instances[instance_id], plan.reason(code, {}))
     for model in plan.state.models.values():
         if plan.live(model) > model.max_instances and not plan.in_flight(model):
             _shrink(plan, model)

@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.demo.generator import KINDS, generate
+from deploy.demo.generator import KINDS, generate, mean_exec_s
+from deploy.demo.trace import mean_exec_s as measured
 
 counts, seeds = st.integers(1, 300), st.integers()
 
@@ -29,3 +30,9 @@ def test_another_seed_gives_other_requests() -> None:
 
 def test_six_models_share_the_load() -> None:
     assert {request.model for request in generate(400, 7)} == {kind.name for kind in KINDS}
+
+
+def test_the_mean_that_is_told_is_the_mean_that_comes() -> None:
+    came = measured(generate(20_000, 7))
+    for model, told in mean_exec_s().items():
+        assert abs(came[model] - told) < 0.1 * told

@@ -53,7 +53,7 @@ def test_a_missing_column_is_named() -> None:
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DemoError, match=r"requests_to_2024-12-01\.csv cannot be read"):
-        trace.load(tmp_path, 1)
+        trace.load(tmp_path)
 
 
 def test_the_commonest_models_are_chosen_and_ties_go_to_the_first_name() -> None:

@@ -79,7 +79,7 @@ async def test_what_a_killed_supervisor_left_is_found_and_ended(tmp_path: Path) 
     pid = before.pid_of("left") or 0
     for task in before._watching.values():
         task.cancel()
-    assert clear_leftovers(tmp_path) == ["left"]
+    assert await clear_leftovers(tmp_path) == ["left"]
     assert not _lives(pid)
 
 
