@@ -29,6 +29,7 @@ def of_gateway() -> dict[str, Any]:
     doors = Doors(
         commands=_NOTHING,
         reads=_NOTHING,
+        journal=_NOTHING,
         envelopes=Envelopes(API, lambda: datetime.now(UTC)),
         targets=Targets(anywhere, anywhere),
         health=Health("gateway"),

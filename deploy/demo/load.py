@@ -42,13 +42,12 @@ def source_of(arguments: Arguments) -> Source:
     folder = ROOT / arguments.trace
     absent = arguments.trace == TRACE and not (folder / trace.FILE).exists()
     if arguments.trace == GENERATED or absent:
-        name, window = (
-            f"generated, seed {arguments.seed}",
-            generator.generate(count, arguments.seed),
-        )
+        name, models = f"generated, seed {arguments.seed}", generator.mean_exec_s()
+        window = generator.generate(count, arguments.seed)
     else:
-        name, window = folder.name, trace.load(Path(folder), count)
-    return Source(name, window, endless=arguments.requests == 0)
+        known = trace.load(folder)
+        name, models, window = folder.name, trace.mean_exec_s(known), trace.densest(known, count)
+    return Source(name, window, models, endless=arguments.requests == 0)
 
 
 class Load:

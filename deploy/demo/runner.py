@@ -15,6 +15,7 @@ from deploy.demo.load import Load, Source
 from deploy.demo.messages import queue_of
 from deploy.demo.report import Report, waits_of
 from deploy.demo.show import Show, picture
+from deploy.demo.view import Progress
 from deploy.demo.watch import Watch, floor_is_met
 from deploy.local.engines import Engines
 from deploy.local.platform import Platform
@@ -112,27 +113,29 @@ class Run:
         try:
             while not load.done:
                 _raise_failed(working)
-                view = await watch.look(load.by_model())
-                progress = load.progress(self.begun, self.platform.gateway_url, self.show.notes)
-                self.show.update(view, progress)
-                self._draw(load, watch)
+                progress = await self._look(load, watch)
                 if progress.served > served or not load.all_published:
                     progressed, served = time.monotonic(), progress.served
                 elif time.monotonic() - progressed > STALLED_S:
                     self.show.say(f"nothing was served for {STALLED_S:.0f} s: giving up")
                     return
                 await asyncio.sleep(LOOK_S)
+            await self._look(load, watch)
         except asyncio.CancelledError:
             self.interrupted = True
             _forget_cancelling()
             working[0].cancel()
             self.show.say("interrupted: writing the report, then stopping")
 
-    def _draw(self, load: Load, watch: Watch) -> None:
-        if self.arguments.picture and len(load.collector.served) * 2 >= len(load.source.window):
-            progress = load.progress(self.begun, self.platform.gateway_url, ())
-            picture(watch.view, progress, self.arguments.picture)
+    async def _look(self, load: Load, watch: Watch) -> Progress:
+        """Show the fleet as it is now; draw it once, in the middle of the run, if asked to."""
+        view = await watch.look(load.by_model())
+        progress = load.progress(self.begun, self.platform.gateway_url, self.show.notes)
+        self.show.update(view, progress)
+        if self.arguments.picture and progress.served * 2 >= len(load.source.window):
+            picture(view, replace(progress, notes=()), self.arguments.picture)
             self.arguments = replace(self.arguments, picture=None)
+        return progress
 
     async def _report(self, engines: Engines, load: Load, query: Query, of_demo: Bus) -> Report:
         settle_s = 0.0 if self.interrupted else SETTLE_S

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from deploy.demo.view import Decision, GpuRow, ModelRow, Progress, View
 
-STATES = {"ready": "green", "starting": "yellow", "stopping": "magenta", "": "dim"}
+STATES = {"ready": "green", "requested": "yellow", "stopping": "magenta", "": "dim"}
 BAR = 24
 
 

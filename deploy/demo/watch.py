@@ -11,6 +11,7 @@ from deploy.demo.view import Decision, GpuRow, ModelRow, View
 
 LATEST = 6
 SHOWN_NUMBERS = 3
+TELLING = frozenset({"wait_s", "mean_length", "idle_s"})
 VERBS = {
     "instance.start_requested": "start",
     "instance.stop_requested": "stop",
@@ -114,8 +115,9 @@ def decision(row: Row, names: Mapping[str, str]) -> Decision:
 
 
 def because(reason: Row) -> str:
-    """Return a reason's code with the first of its numbers."""
-    numbers = list(reason.get("numbers", {}).items())[:SHOWN_NUMBERS]
+    """Return a reason's code with its numbers, the telling ones first and no more than fit."""
+    told_first = sorted(reason.get("numbers", {}).items(), key=lambda item: item[0] not in TELLING)
+    numbers = told_first[:SHOWN_NUMBERS]
     told = ", ".join(f"{name} {_short(value)}" for name, value in numbers)
     code = str(reason["code"]).replace("_", " ")
     return f"{code} ({told})" if told else code

@@ -19,6 +19,7 @@ from services.chassis.proposer import Proposer
 from services.chassis.run import run
 from services.chassis.supervision import one_failure
 from services.chassis.targets import AllowList
+from services.gateway.adapters.journal import JournalOverBus
 from services.gateway.adapters.keys import KeysTable
 from services.gateway.adapters.query import QueryService
 from services.gateway.adapters.vault import VaultOverBus
@@ -85,6 +86,7 @@ def wire(
     doors = Doors(
         commands=commands,
         reads=reads,
+        journal=JournalOverBus(broker),
         envelopes=Envelopes(settings.api_v1_str, context.clock.now),
         targets=Targets(AllowList(settings.agent_networks), AllowList(settings.broker_networks)),
         health=context.health,

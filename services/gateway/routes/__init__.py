@@ -12,6 +12,7 @@ from services.gateway.routes import (
     environments,
     fleet,
     information,
+    log,
     models,
     nodes,
     queues,
@@ -21,7 +22,7 @@ from services.gateway.routes import (
 from services.gateway.routes.access import Authentication, Authenticator, check_declared
 from services.gateway.routes.doors import Doors
 
-RESOURCES = (environments, models, nodes, queues, fleet, strategies, webhooks)
+RESOURCES = (environments, models, nodes, queues, fleet, strategies, webhooks, log)
 SHOWN: dict[int | str, dict[str, Any]] = {
     200: {"model": Envelope},
     "4XX": {"model": ErrorEnvelope},

@@ -66,6 +66,13 @@ class Reads(Protocol):
         """Return the answer to a read."""
 
 
+class Journal(Protocol):
+    """What answers for the log itself."""
+
+    async def verify(self) -> bytes:
+        """Return the report of a walk over the whole log, as JSON."""
+
+
 @dataclass(frozen=True)
 class About:
     """What the gateway says of itself."""
@@ -81,6 +88,7 @@ class Doors:
 
     commands: Commands
     reads: Reads
+    journal: Journal
     envelopes: Envelopes
     targets: Targets
     health: Health

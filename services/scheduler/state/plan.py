@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Numbers = dict[str, "Scalar"]
 
-MAX_STARTS = 256  # a pass is bounded; the next one follows at once
+MAX_STARTS = 128  # a pass is bounded; the next one follows at once
 STUCK_AFTER_S = 600.0
 LONGEST_RETRY_S = 300.0
 REPLACE_PATIENCE = 12

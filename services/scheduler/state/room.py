@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from services.scheduler.state.fleet import Fleet
     from services.scheduler.state.pools import Pool, Rank
 
-LOOK_AHEAD = 32  # pools, and nodes of a pool, that are compared before one is chosen
+LOOK_AHEAD = 16  # pools, and nodes of a pool, that are compared before one is chosen
 Support = tuple[str, ...]
 
 

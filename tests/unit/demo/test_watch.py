@@ -53,7 +53,7 @@ def test_gpus_stand_by_node_with_what_holds_them() -> None:
 
 
 def test_a_decision_is_told_with_its_models_name_and_reason() -> None:
-    reason = {"code": "busy_queue", "numbers": {"wait_s": 41.2345, "length": 3}}
+    reason = {"code": "busy_queue", "numbers": {"length": 3, "wait_s": 41.2345}}
     row = {
         "position": 7,
         "type": "instance.start_requested",
@@ -79,13 +79,13 @@ async def test_the_last_view_stands_while_nobody_answers() -> None:
 def test_the_table_shows_queues_gpus_decisions_and_progress() -> None:
     view = View(
         models=[model_row(MODEL, {"ready": 3, "unacknowledged": 2}, Served(9, 4, 1.5))],
-        gpus=[GpuRow("node-1", 0, model="sdxl", state="starting"), GpuRow("node-1", 1)],
+        gpus=[GpuRow("node-1", 0, model="sdxl", state="requested"), GpuRow("node-1", 1)],
         decisions=[Decision(7, "start sdxl", "busy")],
         events=42,
         stale="old",
     )
     drawn = _drawn(view)
-    for words in ("4 served of 10", "1 redelivered", "42 events", "sdxl (starting)", "free"):
+    for words in ("4 served of 10", "1 redelivered", "42 events", "sdxl (requested)", "free"):
         assert words in drawn
     for words in ("start sdxl", "busy", "old", "4/9", "node-1"):
         assert words in drawn

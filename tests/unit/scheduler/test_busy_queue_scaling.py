@@ -25,7 +25,7 @@ def test_the_allocation_and_the_wish_are_one_proposal_with_expected_versions() -
     spec = story(b.a_model(), b.a_node()).when_deciding()
     (drafts,) = spec.proposals
     assert [draft.expected_version for draft in drafts] == [0, 0]
-    assert [draft.stream for draft in drafts][0] == f"gpu/{b.gpu_uuid('n1', 0)}"
+    assert drafts[0].stream == f"gpu/{b.gpu_uuid('n1', 0)}"
 
 
 def test_a_wait_at_the_threshold_is_not_busy() -> None:

@@ -1,4 +1,4 @@
-"""What must never happen, whatever does: checked against the log alone, not the scheduler's mind."""
+"""What must never happen, whatever does: checked against the log, not the scheduler's mind."""
 
 from __future__ import annotations
 
@@ -228,22 +228,24 @@ class Fleet(RuleBasedStateMachine):
         assert repr(other) == repr(self.spec.state)
         self.converge()
 
+    def comes_true(self, instance_id: str) -> None:
+        phase = self.ledger.instances[instance_id]["phase"]
+        if phase == "requested":
+            self.tell(b.started(**self.where(instance_id)))
+        elif phase == "stopping":
+            self.tell(b.stopped(**self.where(instance_id)))
+
     def converge(self) -> None:
         """With the faults over, every model ends with its floor or an open reason."""
         self.tell(b.silence_cleared())
-        for node_id in NODES:
-            if not self.ledger.online[node_id]:
-                self.tell(b.online(node_id))
+        self.tell(*(b.online(node_id) for node_id in NODES if not self.ledger.online[node_id]))
+        before = 0
         for _ in range(60):
             self.spec.after(61)
             for node_id in NODES:
                 self.a_node_reports(node_id, {})
             for instance_id in self.living():
-                phase = self.ledger.instances[instance_id]["phase"]
-                if phase == "requested":
-                    self.tell(b.started(**self.where(instance_id)))
-                elif phase == "stopping":
-                    self.tell(b.stopped(**self.where(instance_id)))
+                self.comes_true(instance_id)
             before = len(self.spec.log.events)
             self.the_scheduler_decides()
         assert len(self.spec.log.events) == before, self.spec.events

@@ -1,0 +1,1 @@
+"""The command `quartermaster`, a client of the gateway."""

@@ -1,0 +1,45 @@
+"""Wiring of the command `quartermaster`."""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+
+import typer
+from pydantic import ValidationError
+
+from services.chassis.errors import QuartermasterError
+from services.cli.adapters.gateway import Gateway
+from services.cli.commands import log, status
+from services.cli.settings import Settings
+
+USAGE, UNAVAILABLE = 2, 3
+
+
+@cache
+def gateway() -> Gateway:
+    """Return the gateway of the settings."""
+    settings = Settings()
+    return Gateway(settings.gateway_url, settings.api_token.get_secret_value())
+
+
+def application() -> typer.Typer:
+    """Return every command."""
+    app = typer.Typer(no_args_is_help=True, help="Quartermaster: the control plane of a GPU fleet.")
+    app.add_typer(log.commands(gateway), name="log")
+    status.add_to(app, gateway)
+    return app
+
+
+def main() -> None:
+    """Run the command; refusals and outages are one line and an exit code, not a traceback."""
+    try:
+        application()()
+    except ValidationError as error:
+        for problem in error.errors(include_url=False, include_input=False):
+            name = f"QM_{problem['loc'][0]}".upper()
+            sys.stderr.write(f"{name}: {problem['msg']}; `just up` prints address and token\n")
+        sys.exit(USAGE)
+    except QuartermasterError as error:
+        sys.stderr.write(f"{error.detail}\n")
+        sys.exit(UNAVAILABLE if error.status >= 500 else 1)  # noqa: PLR2004
