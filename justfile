@@ -29,7 +29,7 @@ up *args: setup
 
 # Everything that must hold before a change is taken.
 test *args: setup lint contracts-check
-    "{{python}}" -m pytest -n 2 "$@"
+    "{{python}}" -m pytest -n 2 --dist loadfile --no-loadscope-reorder "$@"
 
 # Style, types and architecture.
 lint: setup
@@ -50,6 +50,6 @@ contracts-check: setup
 bench *args: setup
     @exec "{{python}}" -m deploy.bench "$@"
 
-# Draw the live table of a short run into docs/demo.svg.
+# Draw the live table in the middle of a short run into the README's picture.
 picture *args: setup
-    @exec "{{python}}" -m deploy.demo "picture={{justfile_directory()}}/docs/demo.svg" "$@"
+    @exec "{{python}}" -m deploy.demo requests=120 "picture={{justfile_directory()}}/deploy/demo/demo.svg" "$@"

@@ -54,9 +54,7 @@ class BusyQueueScaling(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _gather_weights(cls, given: Any) -> Any:
-        if not isinstance(given, dict) or not all(isinstance(key, str) for key in given):
-            return given
+    def _gather_weights(cls, given: dict[str, Any]) -> dict[str, Any]:
         weights = {
             key.removeprefix(WEIGHT): value
             for key, value in given.items()

@@ -47,29 +47,35 @@ def _in_process(main: Callable[..., Coroutine[Any, Any, None]], *arguments: Any)
         runner.run(main(*arguments))
 
 
-async def _follow(url: str, pipe: Pipe) -> None:
+async def _follow(url: str, wanted: int, pipe: Pipe) -> None:
     """Say when all of history was read; then, for each event, when it came."""
     connection = await bus.connect("scheduler", url)
     follower = Follower(connection, "scheduler", TYPES, CLOCK)
-    seen: dict[str, float] = {}
-    begun, told, read, wanted = time.perf_counter(), False, 0, 0
+    history, news = 0, dict[str, float]()
+    begun, is_told = time.perf_counter(), False
+
+    def tell() -> None:
+        nonlocal is_told
+        if follower.live and not is_told:
+            is_told = True
+            pipe.send((history, time.perf_counter() - begun))
+
+    follower.on_moved = tell
     async for batch in follower.batches():
         now = time.perf_counter()
-        read += len(batch)
-        seen.update((event.event_id, now) for event in batch)
-        if not told and (follower.live or batch[-1].position >= follower.head):
-            pipe.send((read, now - begun))
-            told, wanted = True, await asyncio.to_thread(pipe.recv)
-            seen = {}
-        if told and len(seen) >= wanted:
+        if is_told:
+            news.update((event.event_id, now) for event in batch)
+        else:
+            history += len(batch)
+        if len(news) >= wanted:
             break
-    pipe.send(seen)
+    pipe.send(news)
     await connection.close()
 
 
-def follow(url: str, pipe: Pipe) -> None:
-    """Run a follower in a process of its own."""
-    _in_process(_follow, url, pipe)
+def follow(url: str, wanted: int, pipe: Pipe) -> None:
+    """Run a follower in a process of its own, for so many new events."""
+    _in_process(_follow, url, wanted, pipe)
 
 
 async def _propose_batches(url: str, count: int, pipe: Pipe) -> None:
@@ -142,10 +148,9 @@ class Journey:
 def journey(urls: Urls, count: int, propose: Callable[..., None], *arguments: Any) -> Journey:
     """Let one process follow and another propose; return what the follower saw of it."""
     here, there = PROCESSES.Pipe()
-    following = PROCESSES.Process(target=follow, args=(urls.scheduler, there))
+    following = PROCESSES.Process(target=follow, args=(urls.scheduler, count, there))
     following.start()
     read, read_s = here.recv()
-    here.send(count)
     from_proposer, to_here = PROCESSES.Pipe()
     proposing = PROCESSES.Process(target=propose, args=(urls.gateway, *arguments, to_here))
     proposing.start()

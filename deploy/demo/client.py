@@ -16,6 +16,7 @@ AGAIN_S = 0.25
 TIMEOUT_S = 10.0
 PAGE = 200
 API = "/api/v1"
+KEY = "Idempotency-Key"
 SECRET = "rabbitmq_password"  # noqa: S105 (a field's name)
 
 
@@ -53,12 +54,12 @@ class Gateway:
         self, method: str, path: str, body: Mapping[str, Any] | None = None
     ) -> httpx2.Response:
         """Send a request until something of sense answers, or patience ends."""
-        headers = {"Idempotency-Key": _key(method, path, body)} if body is not None else {}
+        headers = {KEY: _key(method, path, body)} if body is not None else {}
         until = time.monotonic() + PATIENCE_S
         while True:
             try:
                 answer = await self._http.request(method, API + path, json=body, headers=headers)
-                if answer.status_code != httpx2.codes.SERVICE_UNAVAILABLE:
+                if not _comes_too_soon(answer):
                     return answer
                 trouble = answer.text
             except httpx2.HTTPError as error:
@@ -112,6 +113,13 @@ class Query:
 
 
 _FIXED = frozenset({"environment_id", "policy", "active"})  # what a thing is created with
+
+
+def _comes_too_soon(answer: httpx2.Response) -> bool:
+    """Tell whether the same request may do better later: also behind one that is in flight."""
+    if answer.status_code == httpx2.codes.CONFLICT:
+        return KEY in answer.text
+    return answer.status_code == httpx2.codes.SERVICE_UNAVAILABLE
 
 
 def _key(method: str, path: str, body: Mapping[str, Any] | None) -> str:

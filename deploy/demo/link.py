@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.connection import make_url
 from aio_pika.exceptions import AMQPError
 from pamqp.common import Arguments
 
@@ -29,10 +30,11 @@ _Value = TypeVar("_Value")
 @asynccontextmanager
 async def connected(url: str, name: str) -> AsyncIterator[AbstractConnection]:
     """Connect for the length of a block."""
-    connection = await aio_pika.connect(
-        url, timeout=CONNECT_S, client_properties={"connection_name": PurePath(name).name}
+    connection = aio_pika.Connection(
+        make_url(url), client_properties={"connection_name": PurePath(name).name}
     )
-    try:
+    try:  # also one that is never made must be closed
+        await connection.connect(timeout=CONNECT_S)
         yield connection
     finally:
         try:

@@ -58,7 +58,7 @@ class Report:
             (self.refused_bad_proposal != 1, "the bad proposal was not refused"),
             (
                 self.parked_others,
-                f"{self.parked_others} messages are parked: run `quartermaster parked list`",
+                f"{self.parked_others} messages are parked: the journal's log says why",
             ),
         )
         return [sentence for broken, sentence in findings if broken]

@@ -109,6 +109,13 @@ def kill_orphans_in(directory: Path) -> None:
     _left_after(KILLED_WITHIN_S, orphans)
 
 
+def reap(pid: int) -> None:
+    """Let the kernel forget a child of ours that has ended."""
+    child = _children.get(pid)
+    if child is not None and child.poll() is not None:
+        del _children[pid]
+
+
 def exited(recorded: Recorded) -> bool:
     """Tell whether a process that we started has ended."""
     return find(recorded) is None
@@ -149,7 +156,7 @@ def _end(recorded: Recorded | None, with_signal: signal.Signals, grace_s: float)
         _send(left, signal.SIGKILL)
         _left_after(KILLED_WITHIN_S, left)
     if recorded is not None and find(recorded) is None:
-        _reap(recorded.pid)
+        _wait_for(recorded.pid)
 
 
 def _says(process: psutil.Process, word: str) -> bool:
@@ -183,7 +190,7 @@ def _left_after(seconds: float, processes: Sequence[psutil.Process]) -> list[psu
     return left
 
 
-def _reap(pid: int) -> None:
+def _wait_for(pid: int) -> None:
     """Take note of the end of a child, which has been seen to end."""
     child = _children.pop(pid, None)
     if child is not None:

@@ -136,7 +136,7 @@ async def ended(pid: int) -> None:
     finally:
         loop.remove_reader(descriptor)
         os.close(descriptor)
-    _take_away(pid)
+    processes.reap(pid)
 
 
 async def end(victims: list[psutil.Process], grace_s: float) -> None:
@@ -146,7 +146,7 @@ async def end(victims: list[psutil.Process], grace_s: float) -> None:
         _send(left, signal.SIGKILL)
         await _left_after(processes.KILLED_WITHIN_S, left)
     for victim in victims:
-        _take_away(victim.pid)
+        processes.reap(victim.pid)
 
 
 async def _left_after(seconds: float, victims: list[psutil.Process]) -> list[psutil.Process]:
@@ -162,12 +162,6 @@ def _send(victims: Iterable[psutil.Process], what: signal.Signals) -> None:
     for victim in victims:
         with suppress(psutil.NoSuchProcess):
             victim.send_signal(what)
-
-
-def _take_away(pid: int) -> None:
-    """Let the kernel forget a child that has ended."""
-    with suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
 
 
 def _below(process: psutil.Process) -> list[psutil.Process]:

@@ -27,7 +27,7 @@ async def serve(platform: Platform) -> None:
         await platform.start()
         await platform.ready()
         say(f"ready at {platform.gateway_url}")
-        say(f"token: {platform.api_token}")
+        say(f"export QM_GATEWAY_URL={platform.gateway_url} QM_API_TOKEN={platform.api_token}")
         say(f"logs in {platform.state / 'logs'}; Ctrl-C stops everything started here")
         await asyncio.Event().wait()
     finally:

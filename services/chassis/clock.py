@@ -38,18 +38,23 @@ class SystemClock:
 
 
 class LogClock:
-    """Now as the log tells it: the last `recorded_at` plus the local monotonic time since."""
+    """Now as the log tells it: the last `recorded_at` plus the local monotonic time since.
+
+    The machine's own time of day, right or wrong, is used only until the log was first seen.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._recorded_at = clock.now()
         self._seen_at = clock.monotonic()
+        self._has_seen = False
 
     def observe(self, recorded_at: datetime) -> None:
-        """Take a newer `recorded_at`; an older one changes nothing."""
-        if recorded_at > self.now():
+        """Take a newer `recorded_at`, or the first one; an older one changes nothing."""
+        if not self._has_seen or recorded_at > self.now():
             self._recorded_at, self._seen_at = recorded_at, self._clock.monotonic()
+            self._has_seen = True
 
     def now(self) -> datetime:
-        """Return the log's time, never going back."""
+        """Return the log's time, never going back once the log was seen."""
         return self._recorded_at + timedelta(seconds=self._clock.monotonic() - self._seen_at)

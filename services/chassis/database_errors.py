@@ -52,7 +52,11 @@ def _of_server(error: exceptions.PostgresError) -> QuartermasterError:
 
 
 def _of_driver(error: exceptions.InterfaceError) -> QuartermasterError:
-    """Tell a lost connection from a misuse of the driver, which only the message tells apart."""
+    """Tell a lost connection from a misuse of the driver, which only the message tells apart.
+
+    We use connections only while we have them: one that was given back was lost, not misused.
+    """
     text = str(error)
     lost = ("connection" in text and "closed" in text) or "pool is clos" in text
+    lost = lost or "released back to the pool" in text
     return Unavailable(text) if lost else Bug(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import structlog
@@ -10,7 +11,7 @@ import structlog
 from services.chassis.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from contracts.envelope import Recorded
@@ -45,6 +46,7 @@ class Folding:
         self._seen = 0
         self._waiters: set[asyncio.Future[None]] = set()
         self._skips: frozenset[int] = frozenset()
+        self._has_ended = False
         follower.on_moved = self._wake
 
     @property
@@ -59,17 +61,30 @@ class Folding:
 
     def now(self) -> datetime:
         """Return the log's time."""
-        if self._follower.moment is not None:
-            self._clock.observe(self._follower.moment)
+        self._look_at_the_clock()
         return self._clock.now()
 
+    def _look_at_the_clock(self) -> None:
+        if self._follower.moment is not None:
+            self._clock.observe(self._follower.moment)
+
     async def run(self) -> None:
-        """Fold for ever."""
-        async for batch in self._follower.batches():
-            for event in batch:
-                await self._fold(event)
-            self._clock.observe(batch[-1].recorded_at)
-            self._changes += 1
+        """Fold for ever; when it ends after all, nobody is left waiting."""
+        self._has_ended = False
+        try:
+            async with aclosing(self._follower.batches()) as batches:
+                async for batch in batches:
+                    await self._fold_all(batch)
+        finally:
+            self._has_ended = True
+            self._wake()
+
+    async def _fold_all(self, batch: Sequence[Recorded]) -> None:
+        self._look_at_the_clock()
+        for event in batch:
+            await self._fold(event)
+        self._clock.observe(batch[-1].recorded_at)
+        self._changes += 1
 
     def _wake(self) -> None:
         waiters, self._waiters = self._waiters, set()
@@ -78,11 +93,19 @@ class Folding:
                 waiter.set_result(None)
 
     async def _until(self, condition: Callable[[], bool]) -> None:
-        """Return when the condition holds; it is looked at whenever the position moved."""
+        """Return when the condition holds; it is looked at whenever the position moved.
+
+        Raises Unavailable when the fold ends before.
+        """
         while not condition():
+            if self._has_ended:
+                raise Unavailable("nothing is folded any more")
             waiter = asyncio.get_running_loop().create_future()
             self._waiters.add(waiter)
-            await waiter
+            try:
+                await waiter
+            finally:
+                self._waiters.discard(waiter)
 
     async def _fold(self, event: Recorded) -> None:
         if event.position in self._skips:

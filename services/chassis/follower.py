@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -11,14 +11,16 @@ import orjson
 import structlog
 
 from services.chassis import wire
-from services.chassis.errors import Unavailable
+from services.chassis.errors import Bug, Refused, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
     from contracts.envelope import Recorded
     from services.chassis.clock import Clock
     from services.chassis.ports import Bus, Delivery, Inbox
+
+    Batches = AsyncGenerator[Sequence[Recorded], None]
 
 log = structlog.get_logger(__name__)
 
@@ -58,19 +60,21 @@ class Follower:
         """Whether everything known to be recorded has been yielded and folded."""
         return self.live and self.position >= self.head
 
-    async def batches(self) -> AsyncIterator[Sequence[Recorded]]:
+    async def batches(self) -> Batches:
         """Yield batches for ever; asking for the next one says that the last one was folded."""
         while True:
             inbox: Inbox | None = None
             try:
                 # Bind first, then catch up: what is recorded meanwhile waits in the queue.
                 inbox = await self._bus.follow(self._service)
-                async for batch in self._catch_up():
-                    yield batch
+                async with aclosing(self._catch_up()) as history:
+                    async for batch in history:
+                        yield batch
                 self.live = True
                 self.on_moved()
-                async for batch in self._live(inbox):
-                    yield batch
+                async with aclosing(self._live(inbox)) as news:
+                    async for batch in news:
+                        yield batch
             except Unavailable as error:
                 self.live = False
                 log.info("following again", service=self._service, because=error.detail)
@@ -95,11 +99,14 @@ class Follower:
                 "telemetry_since": self._telemetry_since(),
             }
         )
-        headers, body = await self._bus.ask(
-            wire.EXCHANGE_JOURNAL, wire.QUEUE_JOURNAL, question, timeout_s=PAGE_TIMEOUT_S
-        )
+        try:
+            headers, body = await self._bus.ask(
+                wire.EXCHANGE_JOURNAL, wire.QUEUE_JOURNAL, question, timeout_s=PAGE_TIMEOUT_S
+            )
+        except Refused as error:  # nobody has declared its queue yet
+            raise Unavailable(error.detail) from error
         if "error" in headers:
-            raise Unavailable(f"history: {headers['error']}")
+            raise Bug(f"history: {headers['error']}")
         through, head = int(headers["through"]), int(headers["head"])
         self.head = max(self.head, head)
         self._see(headers.get("now"))
@@ -111,7 +118,7 @@ class Follower:
             return None
         return self._clock.now() - timedelta(seconds=self._window_s)
 
-    async def _catch_up(self, until: int | None = None) -> AsyncIterator[Sequence[Recorded]]:
+    async def _catch_up(self, until: int | None = None) -> Batches:
         """Yield pages of history to the head, asking for the next one while one is folded."""
         page = asyncio.create_task(self.history(self._types, self.position))
         try:
@@ -128,15 +135,16 @@ class Follower:
         finally:
             page.cancel()
 
-    async def _live(self, inbox: Inbox) -> AsyncIterator[Sequence[Recorded]]:
+    async def _live(self, inbox: Inbox) -> Batches:
         while True:
             delivery = await inbox.next(SILENCE_S)
             if delivery is None:
                 raise Unavailable("no run and no beacon came")
-            async for batch in self._take(inbox, delivery):
-                yield batch
+            async with aclosing(self._take(inbox, delivery)) as batches:
+                async for batch in batches:
+                    yield batch
 
-    async def _take(self, inbox: Inbox, first: Delivery) -> AsyncIterator[Sequence[Recorded]]:
+    async def _take(self, inbox: Inbox, first: Delivery) -> Batches:
         """Yield what one delivery, and those that came right behind it, bring."""
         batch: list[Recorded] = []
         reached = self.position
@@ -147,8 +155,9 @@ class Follower:
                     yield batch
                     batch = []
                 self._move(reached)
-                async for page in self._catch_up(until=end):
-                    yield page
+                async with aclosing(self._catch_up(until=end)) as pages:
+                    async for page in pages:
+                        yield page
                 reached = self.position
             elif end > reached:
                 batch += self._events(delivery, reached)

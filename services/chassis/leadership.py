@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from contracts.events.control import LeaseAcquired
 from services.chassis.errors import Conflict, Fenced, Refused, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from services.chassis.folding import Folding
     from services.chassis.ports import Bus, Inbox
@@ -53,7 +53,7 @@ class Leadership:
         self._bus, self._proposer, self._folding = bus, proposer, folding
         self._service, self._holder = service, holder
 
-    async def terms(self) -> AsyncIterator[Term]:
+    async def terms(self) -> AsyncGenerator[Term, None]:
         """Yield a term each time this process becomes the active one; go on when it is over."""
         while True:
             inbox: Inbox | None = None
@@ -98,9 +98,10 @@ class Leadership:
     async def _watch(self, inbox: Inbox, term: Term) -> None:
         """Keep the queue empty while leading; its loss ends the term."""
         try:
-            async for delivery in inbox:
-                await delivery.ack()
-        except Unavailable:
+            with suppress(Unavailable):
+                async for delivery in inbox:
+                    await delivery.ack()
+        finally:
             term.lost.set()
 
 
@@ -116,13 +117,15 @@ async def lead(
 async def _contend(
     leadership: Leadership, folding: Folding, act: Callable[[Term], Awaitable[None]]
 ) -> None:
-    async for term in leadership.terms():
-        try:
-            await _serve(term, folding, act)
-        except Fenced as fenced:
-            log.warning("fenced", epoch=term.epoch, because=fenced.detail)
-        except Unavailable as error:
-            log.info("term over", epoch=term.epoch, because=error.detail)
+    # Closed with us, so that the next one in line is chosen at once and not at some collection.
+    async with aclosing(leadership.terms()) as terms:
+        async for term in terms:
+            try:
+                await _serve(term, folding, act)
+            except Fenced as fenced:
+                log.warning("fenced", epoch=term.epoch, because=fenced.detail)
+            except Unavailable as error:
+                log.info("term over", epoch=term.epoch, because=error.detail)
 
 
 async def _serve(term: Term, folding: Folding, act: Callable[[Term], Awaitable[None]]) -> None:
@@ -131,10 +134,9 @@ async def _serve(term: Term, folding: Folding, act: Callable[[Term], Awaitable[N
     losing = asyncio.create_task(term.lost.wait())
     try:
         await asyncio.wait({acting, losing}, return_when=asyncio.FIRST_COMPLETED)
-        if acting.done():
-            await acting
     finally:
         losing.cancel()
         acting.cancel()
-        with suppress(asyncio.CancelledError, Fenced, Unavailable):
-            await acting
+        await asyncio.wait({acting})  # and not `await acting`: that would hide our own cancellation
+    if not acting.cancelled():
+        acting.result()

@@ -15,19 +15,34 @@ if TYPE_CHECKING:
 
 HIDDEN = "***"
 SECRET_NAMES = re.compile(
-    r"password|secret_value|token|authorization|api_key|private_key", re.IGNORECASE
+    r"passw(or)?d|secret_value|(^|_)secret$|token|authorization|api_?key|private_?key|cookie",
+    re.IGNORECASE,
 )
-SECRET_TEXTS = re.compile(r"(?<=://)([^/\s:@]*):([^/\s@]+)(?=@)")
+SECRET_TEXTS = (
+    (re.compile(r"(?<=://)([^/\s:@]*):([^/\s]+)(?=@)"), rf"\1:{HIDDEN}"),
+    (re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]+", re.IGNORECASE), rf"\1 {HIDDEN}"),
+)
 
 
 def redact(_: WrappedLogger, __: str, entry: EventDict) -> EventDict:
-    """Hide values named like secrets, and passwords inside of URLs."""
-    for name, value in entry.items():
-        if SECRET_NAMES.search(name):
-            entry[name] = HIDDEN
-        elif isinstance(value, str):
-            entry[name] = SECRET_TEXTS.sub(rf"\1:{HIDDEN}", value)
-    return entry
+    """Hide values named like secrets, and secrets inside of texts, however deep they lie."""
+    return {name: _without_secrets(name, value) for name, value in entry.items()}
+
+
+def _without_secrets(name: str, value: Any) -> Any:
+    if SECRET_NAMES.search(name):
+        return HIDDEN
+    if isinstance(value, str):
+        for pattern, instead in SECRET_TEXTS:
+            value = pattern.sub(instead, value)
+        return value
+    if isinstance(value, dict):
+        return {key: _without_secrets(str(key), inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_without_secrets("", inner) for inner in value]
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    return _without_secrets(name, str(value))
 
 
 def _as_json(entry: Any, **_: Any) -> str:
@@ -47,7 +62,7 @@ def configure(service: str, level: str) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([] if for_people else [structlog.processors.format_exc_info]),
+            structlog.processors.format_exc_info,  # before redact: what it prints may hold secrets
             redact,
             renderer,
         ],

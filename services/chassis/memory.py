@@ -93,7 +93,8 @@ class MemoryInbox:
 
     def has_room(self) -> bool:
         """Return whether another letter may be handed over."""
-        return not self.closed and (self._no_ack or len(self._unsettled) < self._prefetch)
+        held = self._buffer.qsize() if self._no_ack else len(self._unsettled)
+        return not self.closed and held < self._prefetch
 
     def take(self, letter: _Letter) -> None:
         """Receive a letter."""
@@ -136,6 +137,8 @@ class MemoryInbox:
             return None
         if delivery is None:
             raise Unavailable("the queue's channel is closed")
+        if self._no_ack:
+            self._queue.pump()
         return delivery
 
     async def __aiter__(self) -> AsyncIterator[MemoryDelivery]:
@@ -272,7 +275,7 @@ class MemoryBus:
         """Consume a new bounded queue bound to `qm.recorded`."""
         self._up()
         queue = self._broker.new_follower(f"{service}.{uuid7()}.recorded", keys)
-        inbox = self._inbox(queue, 0, no_ack=True)
+        inbox = self._inbox(queue, FOLLOWER_LIMIT, no_ack=True)
         self._own.append((queue, inbox))
         return inbox
 
@@ -298,7 +301,7 @@ class MemoryBus:
     def _listen(self) -> str:
         if self._reader is None or self._reader.done():
             queue = self._broker.new_queue(f"{self._service}.{uuid7()}.replies")
-            inbox = self._inbox(queue, 0, no_ack=True)
+            inbox = self._inbox(queue, FOLLOWER_LIMIT, no_ack=True)
             self._own.append((queue, inbox))
             self._reply_queue = queue.name
             self._reader = asyncio.create_task(self._read_replies(inbox))

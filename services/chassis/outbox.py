@@ -11,7 +11,7 @@ import orjson
 import structlog
 
 from services.chassis import wire
-from services.chassis.errors import QuartermasterError, Unavailable
+from services.chassis.errors import Bug, QuartermasterError, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 IN_FLIGHT = 2
-MESSAGE_EVENTS = 500
+MESSAGE_PROPOSALS, MESSAGE_BYTES = 500, 1024 * 1024  # far below what a broker takes
 RETRY_S = 0.25
 
 
 @dataclass(slots=True)
 class _Parcel:
-    proposals: Sequence[Proposal]
+    proposals: Sequence[bytes]
     results: asyncio.Future[list[dict[str, Any]]]
 
 
@@ -47,8 +47,12 @@ class Outbox:
         self._in_flight: set[asyncio.Task[None]] = set()
 
     async def send(self, proposals: Sequence[Proposal]) -> list[dict[str, Any]]:
-        """Return a result for each proposal; raises Unavailable after `patience_s` of trying."""
-        parcel = _Parcel(proposals, asyncio.get_running_loop().create_future())
+        """Return a result for each proposal; raises Unavailable after `patience_s` of trying.
+
+        Raises Refused when one cannot be written as JSON.
+        """
+        encoded = [wire.encode_proposal(proposal) for proposal in proposals]
+        parcel = _Parcel(encoded, asyncio.get_running_loop().create_future())
         self._waiting.append(parcel)
         self._fill()
         return await parcel.results
@@ -64,17 +68,21 @@ class Outbox:
         self._fill()
 
     def _next_message(self) -> list[_Parcel]:
-        parcels, events = [self._waiting.popleft()], 0
-        while self._waiting and events < MESSAGE_EVENTS:
-            parcel = self._waiting.popleft()
-            events += sum(len(proposal.events) for proposal in parcel.proposals)
-            parcels.append(parcel)
+        parcels = [self._waiting.popleft()]
+        count, size = len(parcels[0].proposals), _size(parcels[0])
+        while self._waiting:
+            count += len(self._waiting[0].proposals)
+            size += _size(self._waiting[0])
+            if count > MESSAGE_PROPOSALS or size > MESSAGE_BYTES:
+                break
+            parcels.append(self._waiting.popleft())
         return parcels
 
     async def _deliver(self, parcels: list[_Parcel]) -> None:
         proposals = [proposal for parcel in parcels for proposal in parcel.proposals]
         try:
-            results = iter(await self._until_answered(wire.encode_proposals(proposals)))
+            answer = await self._until_answered(wire.encode_proposals(proposals))
+            results = iter(_results(answer, len(proposals)))
             for parcel in parcels:
                 mine = [next(results) for _ in parcel.proposals]
                 if not parcel.results.done():
@@ -84,7 +92,7 @@ class Outbox:
                 if not parcel.results.done():
                     parcel.results.set_exception(error)
 
-    async def _until_answered(self, body: bytes) -> list[dict[str, Any]]:
+    async def _until_answered(self, body: bytes) -> bytes:
         deadline = self._clock.monotonic() + self._patience_s
         while True:
             try:
@@ -95,5 +103,19 @@ class Outbox:
                 log.info("proposing again", service=self._service, because=error.detail)
                 await self._clock.sleep(RETRY_S)
             else:
-                results: list[dict[str, Any]] = orjson.loads(answer)["results"]
-                return results
+                return answer
+
+
+def _size(parcel: _Parcel) -> int:
+    return sum(len(proposal) for proposal in parcel.proposals)
+
+
+def _results(answer: bytes, count: int) -> list[dict[str, Any]]:
+    """Return the journal's results; raises Bug when they are not one for each proposal."""
+    try:
+        results: list[dict[str, Any]] = orjson.loads(answer)["results"]
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise Bug("the journal's answer cannot be read") from error
+    if len(results) != count:
+        raise Bug(f"the journal gave {len(results)} results for {count} proposals")
+    return results

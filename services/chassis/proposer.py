@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -14,7 +15,7 @@ from contracts.envelope import Draft, Lease, Proposal, Proposed
 from services.chassis import wire
 from services.chassis.errors import Bug, Conflict, Fenced, QuartermasterError, Refused, Unavailable
 from services.chassis.ids import uuid7
-from services.chassis.outbox import Outbox
+from services.chassis.outbox import MESSAGE_BYTES, MESSAGE_PROPOSALS, Outbox
 from services.chassis.ports import Message
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ log = structlog.get_logger(__name__)
 PATIENCE_S = 30.0
 RETRY_S = 0.25
 BUFFER_EVENTS = 20_000
-OFFER_EVENTS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Proposer:
         self._bus, self._service, self._clock = bus, service, clock
         self._actor = actor or service
         self._outbox = Outbox(bus, service, clock, patience_s)
-        self._offered: deque[Proposal] = deque()
+        self._offered: deque[bytes] = deque()
         self._flushing: asyncio.Task[None] | None = None
 
     async def propose(
@@ -89,11 +89,12 @@ class Proposer:
     def offer(self, *drafts: Draft) -> None:
         """Hand over telemetry, each event its own proposal, and go on.
 
-        Raises Unavailable when too much waits already.
+        Raises Unavailable when too much waits already, Refused when one cannot be JSON.
         """
         if len(self._offered) + len(drafts) > BUFFER_EVENTS:
             raise Unavailable(f"{BUFFER_EVENTS} offered events wait for the broker")
-        self._offered.extend(self._proposal((draft,), None) for draft in drafts)
+        proposals = [self._proposal((draft,), None) for draft in drafts]
+        self._offered.extend([wire.encode_proposal(proposal) for proposal in proposals])
         if self._flushing is None or self._flushing.done():
             self._flushing = asyncio.create_task(self._flush())
 
@@ -140,7 +141,7 @@ class Proposer:
 
     async def _flush(self) -> None:
         while self._offered:
-            batch = [self._offered[n] for n in range(min(OFFER_EVENTS, len(self._offered)))]
+            batch = self._next_offer()
             message = Message(wire.encode_proposals(batch))
             try:
                 await self._bus.publish(wire.EXCHANGE_PROPOSED, "proposal", message, mandatory=True)
@@ -150,6 +151,15 @@ class Proposer:
                 continue
             for _ in batch:
                 self._offered.popleft()
+
+    def _next_offer(self) -> list[bytes]:
+        batch, size = [self._offered[0]], len(self._offered[0])
+        for proposal in islice(self._offered, 1, MESSAGE_PROPOSALS):
+            size += len(proposal)
+            if size > MESSAGE_BYTES:
+                break
+            batch.append(proposal)
+        return batch
 
 
 _CLASSES: dict[str, type[QuartermasterError]] = {

@@ -87,8 +87,10 @@ async def _race(context: Context, main: Callable[[Context], Awaitable[None]]) ->
     if not working.done():
         working.cancel()
         await asyncio.wait({working}, timeout=DRAIN_S)
-    if not working.done() or working.cancelled():
+    if not working.done():
         return 0
+    if working.cancelled():
+        return 0 if context.stop.is_set() else FAILED
     error = working.exception()
     if isinstance(error, ValidationError):
         raise error

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from contracts.envelope import Lease, Meta, Proposal, Recorded
+from services.chassis.errors import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     from contracts.envelope import Proposed
 
@@ -45,13 +46,18 @@ def _lease(lease: Lease | None) -> dict[str, Any] | None:
     return None if lease is None else {"name": lease.name, "epoch": lease.epoch}
 
 
-def encode_proposals(proposals: Sequence[Proposal]) -> bytes:
-    """Return one message of proposals; each is judged by itself."""
-    body = [
-        {"events": [_event(event) for event in proposal.events], "lease": _lease(proposal.lease)}
-        for proposal in proposals
-    ]
-    return orjson.dumps({"proposals": body})
+def encode_proposal(proposal: Proposal) -> bytes:
+    """Return one proposal as JSON; raises Refused when its data cannot be written as JSON."""
+    events = [_event(event) for event in proposal.events]
+    try:
+        return orjson.dumps({"events": events, "lease": _lease(proposal.lease)})
+    except orjson.JSONEncodeError as error:
+        raise Refused(f"data: {error}") from error
+
+
+def encode_proposals(proposals: Iterable[bytes]) -> bytes:
+    """Return one message of encoded proposals; each is judged by itself."""
+    return b'{"proposals":[' + b",".join(proposals) + b"]}"
 
 
 def recorded_bytes(row: Mapping[str, Any]) -> bytes:

@@ -13,19 +13,21 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
+from services.chassis import failpoints
 from services.chassis.errors import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from services.chassis.clock import Clock
-    from services.journal.records import Command, Verdict
+    from services.journal.records import Command, Say, Verdict
 
 log = structlog.get_logger(__name__)
 
 MAX_BATCH_EVENTS = 1000
 IN_FLIGHT = 2
 FIRST_RETRY_S, LAST_RETRY_S = 0.05, 2.0
+ENDED = "the journal stops appending"
 
 
 class Appending(Protocol):
@@ -45,7 +47,7 @@ class _Waiting:
     place: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Call:
     verdicts: list[Verdict | None]
     done: asyncio.Future[None]
@@ -118,35 +120,65 @@ def next_batch(
 
 
 class GroupAppender:
-    """One append at a time; callers wait for their verdicts, never for each other's proposals."""
+    """Few appends at a time; callers wait for their verdicts, never for each other's proposals."""
 
     def __init__(
         self,
         log_: Appending,
         clock: Clock,
         on_appended: Callable[[], None] = lambda: None,
+        say: Say = lambda _, __: None,
     ) -> None:
         self._log, self._clock, self._on_appended = log_, clock, on_appended
+        self._say = say
         self._waiting: deque[_Waiting] = deque()
         self._arrived = asyncio.Event()
+        self._calls: set[_Call] = set()
         self._under_way: dict[asyncio.Task[None], _Batch] = {}
         self._error: BaseException | None = None
+        self._has_ended = False
 
     async def append(self, commands: Sequence[Command]) -> list[Verdict]:
-        """Return a verdict for each command once it is decided for good."""
+        """Return a verdict for each command once it is decided for good.
+
+        Raises Unavailable when the appender ends first: then nothing is known.
+        """
         if not commands:
             return []
+        if self._has_ended:
+            raise Unavailable(ENDED)
         call = _Call([None] * len(commands), asyncio.get_running_loop().create_future())
         call.open = len(commands)
+        self._calls.add(call)
         self._waiting.extend(
             _Waiting(command, call, place) for place, command in enumerate(commands)
         )
         self._arrived.set()
-        await call.done
+        try:
+            await call.done
+        finally:
+            self._calls.discard(call)
         return [verdict for verdict in call.verdicts if verdict is not None]
 
     async def run(self) -> None:
         """Append for ever; an outage holds what waits and tries again, the same ids each time."""
+        try:
+            await self._run()
+        finally:
+            await self._end()
+
+    async def _end(self) -> None:
+        """Leave no append under way and nobody waiting."""
+        self._has_ended = True
+        for call in self._calls:
+            if not call.done.done():
+                call.done.set_exception(Unavailable(ENDED))
+        under_way = list(self._under_way)
+        for appending in under_way:
+            appending.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+
+    async def _run(self) -> None:
         while True:
             await self._arrived.wait()
             self._arrived.clear()
@@ -172,6 +204,7 @@ class GroupAppender:
 
     async def _append(self, items: list[_Waiting]) -> None:
         verdicts = await self._until_known([item.command for item in items])
+        await failpoints.reach(failpoints.JOURNAL_COMMITTED)
         for item, verdict in zip(items, verdicts, strict=True):
             _settle(item, verdict)
         self._on_appended()
@@ -180,11 +213,15 @@ class GroupAppender:
         pause = FIRST_RETRY_S
         while True:
             try:
-                return await self._log.append(commands)
+                verdicts = await self._log.append(commands)
             except Unavailable as error:
+                self._say(False, error.detail)
                 log.warning("appending again", commands=len(commands), because=error.detail)
                 await self._clock.sleep(pause)
                 pause = min(pause * 2, LAST_RETRY_S)
+            else:
+                self._say(True, "")
+                return verdicts
 
 
 def _settle(item: _Waiting, verdict: Verdict) -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 import structlog
 from pydantic import ValidationError
 
-from services.chassis import wire
+from services.chassis import failpoints, wire
 from services.chassis.errors import Refused, Unavailable
 from services.chassis.ports import Message
+from services.chassis.supervision import Together
 from services.journal import history, verify
 from services.journal.append import Appending, GroupAppender
 from services.journal.publish import Publisher, Publishing
@@ -22,15 +24,19 @@ from services.journal.validate import judge, proposals_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from datetime import datetime
 
     from services.chassis.clock import Clock
     from services.chassis.ports import Bus, Delivery, Inbox
+
+    Report = Callable[[str, bool, str], None]
 
 log = structlog.get_logger(__name__)
 
 PREFETCH = 400
 GATHER_MESSAGES = 200
 IN_FLIGHT = 2
+QUESTIONS_AT_ONCE = 4  # fewer than the log's connections: reads must leave some to the appends
 RETRY_S = 0.3
 PARTITION_CHECK_S = 3600.0
 REFUSAL_DETAIL = 500
@@ -46,15 +52,20 @@ class Log(Appending, Publishing, history.Reading, verify.Verifiable, Protocol):
 class Journal:
     """One journal process; two at once are harmless."""
 
-    def __init__(self, bus: Bus, log_: Log, clock: Clock) -> None:
+    def __init__(
+        self, bus: Bus, log_: Log, clock: Clock, report: Report = lambda _, __, ___: None
+    ) -> None:
         self._bus, self._log, self._clock = bus, log_, clock
-        self.publisher = Publisher(bus, log_, clock)
-        self.appender = GroupAppender(log_, clock, self.publisher.wake)
+        self.publisher = Publisher(bus, log_, clock, partial(report, "publish"))
+        self.appender = GroupAppender(
+            log_, clock, self.publisher.wake, say=partial(report, "append")
+        )
         self.refusals: Counter[str] = Counter()
 
     async def run(self) -> None:
         """Do all of it for ever."""
-        async with asyncio.TaskGroup() as tasks:
+        await self._make_partitions()  # no append may come before the partition it needs
+        async with Together() as tasks:
             tasks.create_task(self.appender.run())
             tasks.create_task(self.publisher.run())
             tasks.create_task(self.publisher.beacon())
@@ -70,30 +81,31 @@ class Journal:
                 log.info("consuming again", because=error.detail)
                 await self._clock.sleep(RETRY_S)
 
-    async def _keep_partitions(self) -> None:
+    async def _make_partitions(self) -> None:
         while True:
             try:
-                await self._log.make_partitions()
+                return await self._log.make_partitions()
             except Unavailable as error:
                 log.warning("partitions not made", because=error.detail)
                 await self._clock.sleep(RETRY_S)
-                continue
+
+    async def _keep_partitions(self) -> None:
+        while True:
             await self._clock.sleep(PARTITION_CHECK_S)
+            await self._make_partitions()
 
     async def take_proposals(self) -> None:
         """Judge and append what arrives; while one gathering commits, the next is judged."""
         inbox = await self._bus.consume(wire.QUEUE_PROPOSED, prefetch=PREFETCH)
         before: asyncio.Task[None] | None = None
         room = asyncio.Semaphore(IN_FLIGHT)
-        failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         try:
-            while not failed.done():
-                await room.acquire()
-                deliveries = await _gather(inbox)
-                settling = asyncio.create_task(self._settle(deliveries, before))
-                settling.add_done_callback(lambda task: _release(task, room, failed))
-                before = settling
-            failed.result()
+            async with Together() as settling:
+                while True:
+                    await room.acquire()
+                    deliveries = await _gather(inbox)
+                    before = settling.create_task(self._settle(deliveries, before))
+                    before.add_done_callback(lambda _: room.release())
         finally:
             with suppress(Unavailable):
                 await inbox.close()
@@ -110,6 +122,7 @@ class Journal:
         ]
         if before is not None:
             await asyncio.shield(before)
+        await failpoints.reach(failpoints.JOURNAL_ANSWERING)
         await asyncio.gather(
             *(
                 self._tell(delivery, result)
@@ -118,9 +131,9 @@ class Journal:
         )
         await deliveries[-1].ack(multiple=True)
 
-    def _judge(self, delivery: Delivery, now: Any) -> list[Command | Refusal]:
+    def _judge(self, delivery: Delivery, now: datetime) -> list[Command | Refusal]:
         try:
-            return [judge(raw, delivery.user_id, now) for raw in proposals_of(delivery.body)]
+            return [_judged(raw, delivery.user_id, now) for raw in proposals_of(delivery.body)]
         except Refused as error:
             return [Refusal(error.code, error.detail)]
 
@@ -149,13 +162,11 @@ class Journal:
 
     async def take_questions(self) -> None:
         """Answer reads: history pages, the head, verification."""
-        inbox = await self._bus.consume(wire.QUEUE_JOURNAL, prefetch=8)
+        inbox = await self._bus.consume(wire.QUEUE_JOURNAL, prefetch=QUESTIONS_AT_ONCE)
         try:
-            async with asyncio.TaskGroup() as answering:
+            async with Together() as answering:
                 while (delivery := await inbox.next()) is not None:
                     answering.create_task(self._answer(delivery))
-        except* Unavailable as lost:
-            raise Unavailable(str(lost.exceptions[0])) from lost
         finally:
             with suppress(Unavailable):
                 await inbox.close()
@@ -189,6 +200,15 @@ class Journal:
         raise Refused(f"op: {operation} is not one of history, head, verify")
 
 
+def _judged(raw: Any, proposer: str | None, now: datetime) -> Command | Refusal:
+    """Judge one proposal; one that breaks the judge is refused, for it would do so for ever."""
+    try:
+        return judge(raw, proposer, now)
+    except Exception as error:
+        log.exception("cannot judge a proposal", proposer=proposer)
+        return Refusal("bug", f"the journal cannot judge it: {type(error).__name__}")
+
+
 async def _gather(inbox: Inbox) -> list[Delivery]:
     """Return everything that is there, waiting only for the first."""
     deliveries: list[Delivery] = []
@@ -197,16 +217,6 @@ async def _gather(inbox: Inbox) -> list[Delivery]:
         if delivery is not None:
             deliveries.append(delivery)
     return deliveries
-
-
-def _release(
-    task: asyncio.Task[None], room: asyncio.Semaphore, failed: asyncio.Future[None]
-) -> None:
-    room.release()
-    if task.cancelled():
-        return
-    if (error := task.exception()) is not None and not failed.done():
-        failed.set_exception(error)
 
 
 def _result(item: Verdict | Refusal) -> dict[str, Any]:

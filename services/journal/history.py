@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from pydantic import AwareDatetime, BaseModel, Field
@@ -15,15 +14,16 @@ if TYPE_CHECKING:
     from services.journal.records import Head, Row
 
 PAGE_EVENTS, PAGE_BYTES = 2000, 1024 * 1024
+PAGE_SPAN = 100_000  # positions looked through for a page: rare types must not scan the whole log
 
 
 class Reading(Protocol):
     """What a log must do for history."""
 
     async def page(
-        self, types: list[str] | None, after: int, telemetry_since: datetime | None, limit: int
+        self, question: HistoryQuestion, through: int, limit: int
     ) -> tuple[Sequence[Row], Head]:
-        """Return rows behind a position and the head, both of one snapshot."""
+        """Return rows behind `after` and at most at `through`, and the head, of one snapshot."""
 
 
 class HistoryQuestion(BaseModel):
@@ -39,9 +39,8 @@ async def answer(log: Reading, question: HistoryQuestion) -> tuple[dict[str, Any
 
     Everything asked for from `after` to `through` is in the page.
     """
-    rows, head = await log.page(
-        question.types, question.after, question.telemetry_since, PAGE_EVENTS
-    )
+    reach = question.after + PAGE_SPAN
+    rows, head = await log.page(question, reach, PAGE_EVENTS)
     parts: list[bytes] = []
     size = 0
     for row in rows:
@@ -51,6 +50,6 @@ async def answer(log: Reading, question: HistoryQuestion) -> tuple[dict[str, Any
             break
         parts.append(part)
     is_whole = len(parts) == len(rows) and len(rows) < PAGE_EVENTS
-    through = head.position if is_whole else rows[len(parts) - 1]["position"]
+    through = min(reach, head.position) if is_whole else rows[len(parts) - 1]["position"]
     headers = {"through": through, "head": head.position, "now": head.now.isoformat()}
     return headers, wire.encode_run(parts)

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
-from services.chassis import wire
+from services.chassis import failpoints, wire
 from services.chassis.errors import Bug, Unavailable
 from services.chassis.ports import Message
+from services.chassis.supervision import Together
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from services.chassis.clock import Clock
     from services.chassis.ports import Bus
-    from services.journal.records import Head, Row
+    from services.journal.records import Head, Row, Say
 
 log = structlog.get_logger(__name__)
 
@@ -75,10 +76,12 @@ def run_message(rows: Sequence[Row], body: bytes) -> tuple[str, Message]:
 class Publisher:
     """Publishes at once what this process appended; standing by, only what others left lying."""
 
-    def __init__(self, bus: Bus, log_: Publishing, clock: Clock) -> None:
-        self._bus, self._log, self._clock = bus, log_, clock
+    def __init__(
+        self, bus: Bus, log_: Publishing, clock: Clock, say: Say = lambda _, __: None
+    ) -> None:
+        self._bus, self._log, self._clock, self._say = bus, log_, clock, say
         self._woken = asyncio.Event()
-        self._stuck_since: float | None = None
+        self._stands: tuple[int, float] | None = None
 
     def wake(self) -> None:
         """Say that something was appended here."""
@@ -91,7 +94,9 @@ class Publisher:
             try:
                 if woken or await self._was_left_lying():
                     await self.publish_all()
+                self._say(True, "")
             except Unavailable as error:
+                self._say(False, error.detail)
                 log.info("publishing again", because=error.detail)
                 self._woken.set()
                 await self._clock.sleep(RETRY_S)
@@ -106,14 +111,15 @@ class Publisher:
         return True
 
     async def _was_left_lying(self) -> bool:
-        """Return whether the cursor lags although nothing was appended here: its publisher died."""
+        """Return whether the cursor has stood still behind the head: its publisher died."""
         head, cursor = await self._log.head(), await self._log.cursor()
         if head.position <= cursor:
-            self._stuck_since = None
+            self._stands = None
             return False
         now = self._clock.monotonic()
-        self._stuck_since = self._stuck_since or now
-        return now - self._stuck_since >= STANDBY_PATIENCE_S
+        if self._stands is None or self._stands[0] != cursor:
+            self._stands = (cursor, now)
+        return now - self._stands[1] >= STANDBY_PATIENCE_S
 
     async def publish_all(self) -> None:
         """Publish everything behind the cursor, confirms pipelined, and move it after them."""
@@ -123,10 +129,11 @@ class Publisher:
             if not rows:
                 return
             _must_be_dense(rows, cursor)
-            async with asyncio.TaskGroup() as confirms:
+            async with Together() as confirms:
                 for part, body in runs(rows):
                     key, message = run_message(part, body)
                     confirms.create_task(self._publish(key, message))
+            await failpoints.reach(failpoints.JOURNAL_PUBLISHED)
             last = rows[-1]
             # Another publisher may have moved it meanwhile: then both published, which is harmless.
             await self._log.move_cursor(cursor, last["position"], last["event_id"])

@@ -13,18 +13,19 @@ select position, event_id::text as event_id, stream, version, type, schema_versi
  limit $2;
 
 -- name: page
--- Facts of some types behind a position, and telemetry of some types since a moment.
+-- Facts of some types between two positions, and telemetry of some types since a moment.
 select position, event_id::text as event_id, stream, version, type, schema_version, data, meta,
        recorded_at
   from (
     (select position, event_id, stream, version, type, schema_version, data, meta, recorded_at
        from log.facts
-      where position > $2 and ($1::text[] is null or type = any($1))
+      where position > $2 and position <= $5 and ($1::text[] is null or type = any($1))
       order by position limit $4)
     union all
     (select position, event_id, stream, version, type, schema_version, data, meta, recorded_at
        from log.telemetry
-      where position > $2 and ($1::text[] is null or type = any($1)) and recorded_at >= $3
+      where position > $2 and position <= $5 and ($1::text[] is null or type = any($1))
+        and recorded_at >= $3
       order by position limit $4)
   ) page
  order by position
@@ -69,5 +70,5 @@ select position, event_id::text as event_id, stream, version, type, schema_versi
  limit $2;
 
 -- name: seals
--- The first and last positions of dropped partitions.
-select first_position, last_position from log.seals order by first_position;
+-- The first and last positions of dropped partitions, and how many of them were theirs.
+select first_position, last_position, events from log.seals order by first_position;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -70,4 +71,14 @@ class Head:
     now: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """What a dropped partition leaves: between `first` and `last`, `events` positions were its."""
+
+    first: int
+    last: int
+    events: int
+
+
+Say = Callable[[bool, str], None]  # whether a part of the journal is well, and why not
 Row = Any  # a mapping: position event_id stream version type schema_version data meta recorded_at

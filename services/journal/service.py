@@ -25,7 +25,8 @@ async def main(context: Context) -> None:
     broker = await bus.connect("journal", settings.amqp_url)
     database = await connect_pool(settings.database_url, service="journal", min_size=2, max_size=8)
     try:
-        await Journal(broker, PostgresLog(database), context.clock).run()
+        log = PostgresLog(database)
+        await Journal(broker, log, context.clock, context.health.report).run()
     finally:
         await broker.close()
         await database.close()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from contracts.catalogue import UnknownType, entry_of
+from contracts.catalogue import TELEMETRY_STREAMS, UnknownType, entry_of
 from contracts.envelope import MAX_DATA_BYTES, Lease
 from services.chassis.errors import Refused
 from services.journal.records import Command, Entry, Refusal
@@ -21,7 +22,7 @@ UUID7 = r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
 STREAM = r"^[a-z][a-z_-]*/[^\x00-\x1f\x7f]+$"
 MAX_EVENTS = 1000
 MAX_AHEAD_MS = 3_600_000
-NUL = b"\\u0000"
+NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # not where the backslash itself is escaped
 
 _ShortText = Annotated[str, StringConstraints(max_length=256, pattern=r"^[^\x00]*$")]
 
@@ -78,6 +79,7 @@ def judge(raw: Any, proposer: str | None, now: datetime) -> Command | Refusal:
         return Refusal("unsigned", "user_id: a proposal without its sender is refused")
     try:
         proposal = _Proposal.model_validate(raw)
+        _must_differ(proposal.events)
         entries = tuple(
             _entry(number, event, proposal, proposer, now)
             for number, event in enumerate(proposal.events)
@@ -93,6 +95,15 @@ def judge(raw: Any, proposer: str | None, now: datetime) -> Command | Refusal:
 class _Objection(Exception):
     def __init__(self, refusal: Refusal) -> None:
         self.refusal = refusal
+
+
+def _must_differ(events: list[_Event]) -> None:
+    seen: set[str] = set()
+    for number, event in enumerate(events):
+        if event.event_id in seen:
+            detail = f"events.{number}.event_id: {event.event_id} comes twice in the proposal"
+            raise _Objection(Refusal("invalid", detail))
+        seen.add(event.event_id)
 
 
 def _entry(number: int, event: _Event, proposal: _Proposal, proposer: str, now: datetime) -> Entry:
@@ -111,12 +122,7 @@ def _entry(number: int, event: _Event, proposal: _Proposal, proposer: str, now: 
     ):
         code, detail = complaint
         raise _Objection(Refusal(code, f"{where}.{detail}"))
-    data = orjson.dumps(event.data)
-    if len(data) > MAX_DATA_BYTES:
-        detail = f"{where}.data: {len(data)} bytes, at most {MAX_DATA_BYTES} are kept"
-        raise _Objection(Refusal("invalid", detail))
-    if NUL in data:
-        raise _Objection(Refusal("invalid", f"{where}.data: a text holds the character NUL"))
+    data = _data(where, event.data)
     return Entry(
         event.event_id,
         event.stream,
@@ -129,6 +135,19 @@ def _entry(number: int, event: _Event, proposal: _Proposal, proposer: str, now: 
     )
 
 
+def _data(where: str, data: dict[str, Any]) -> bytes:
+    try:
+        stored = orjson.dumps(data)
+    except orjson.JSONEncodeError as error:
+        raise _Objection(Refusal("invalid", f"{where}.data: {error}")) from error
+    if len(stored) > MAX_DATA_BYTES:
+        detail = f"{where}.data: {len(stored)} bytes, at most {MAX_DATA_BYTES} are kept"
+        raise _Objection(Refusal("invalid", detail))
+    if NUL.search(stored):
+        raise _Objection(Refusal("invalid", f"{where}.data: a text holds the character NUL"))
+    return stored
+
+
 def _not_allowed(
     kind: Kind, event: _Event, proposal: _Proposal, proposer: str
 ) -> tuple[str, str] | None:
@@ -136,8 +155,11 @@ def _not_allowed(
         return "not_allowed", f"type: {proposer} may not propose {event.type}"
     if kind.lease is not None and (proposal.lease is None or proposal.lease.name != kind.lease):
         return "not_allowed", f"type: {event.type} needs the lease of {kind.lease}"
-    if event.type == "lease.acquired" and (
-        event.stream != f"lease/{proposer}" or event.expected_version is None
+    # A lease's version is its epoch: whatever else landed there would fence its leader.
+    if (event.type == "lease.acquired" or event.stream.startswith("lease/")) and (
+        event.type != "lease.acquired"
+        or event.stream != f"lease/{proposer}"
+        or event.expected_version is None
     ):
         return "not_allowed", f"stream: {proposer} acquires lease/{proposer} at an expected version"
     return None
@@ -151,8 +173,11 @@ def _bad_id(event: _Event, now: datetime) -> tuple[str, str] | None:
 
 
 def _bad_mix(kind: Kind, event: _Event) -> tuple[str, str] | None:
-    if kind.retention == "telemetry" and event.expected_version is not None:
+    is_telemetry = kind.retention == "telemetry"
+    if is_telemetry and event.expected_version is not None:
         return "invalid", "expected_version: telemetry has none"
+    if is_telemetry != (event.stream.partition("/")[0] in TELEMETRY_STREAMS):
+        return "invalid", f"stream: {event.stream} is not for {kind.retention} events"
     return None
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+
+    from services.journal.records import Seal
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -19,8 +22,8 @@ class Verifiable(Protocol):
     def everything(self) -> AsyncIterator[Sequence[Any]]:
         """Yield every stored row in order, `hash` and `telemetry` (partition or None) included."""
 
-    async def seals(self) -> list[tuple[int, int]]:
-        """Return the first and last positions of dropped partitions."""
+    async def seals(self) -> list[Seal]:
+        """Return what dropped partitions left behind, in order."""
 
     async def cursor_is_right(self) -> bool:
         """Return whether the publisher's cursor stands on the event it names."""
@@ -43,12 +46,14 @@ class Report:
 
 @dataclass
 class Checker:
-    """Walks the log row by row; pure but for the hash."""
+    """Walks the log row by row, and at the end looks back; pure but for the hash."""
 
-    seals: dict[int, int] = field(default_factory=dict)
+    seals: Sequence[Seal] = ()
     report: Report = field(default_factory=Report)
     _chains: dict[str | None, bytes] = field(default_factory=dict)
     _versions: dict[str, int] = field(default_factory=dict)
+    _moment: datetime = EPOCH
+    _sealed: Counter[Seal] = field(default_factory=Counter)
 
     def check(self, row: Any) -> bool:
         """Return whether the row is sound and the walk may go on."""
@@ -62,11 +67,12 @@ class Checker:
         return True
 
     def _problem(self, row: Any) -> str | None:
-        expected = self.report.head + 1
-        while expected in self.seals:
-            expected = self.seals[expected] + 1
-        if row["position"] != expected:
-            return f"position {expected} is missing"
+        missing = self._missing(row["position"])
+        if missing is not None:
+            return f"position {missing} is missing"
+        if row["recorded_at"] < self._moment:
+            return f"it was recorded before the one ahead of it, at {row['recorded_at']}"
+        self._moment = row["recorded_at"]
         version = self._versions.get(row["stream"])
         if version is not None and row["version"] != version + 1:
             return f"{row['stream']} goes from version {version} to {row['version']}"
@@ -79,6 +85,31 @@ class Checker:
         if self._chains[chain] != row["hash"]:
             return f"the stored fields of {row['type']} in {row['stream']} do not give its hash"
         return None
+
+    def _missing(self, position: int) -> int | None:
+        """Return the first position before this one that neither a row nor a seal accounts for."""
+        expected = self.report.head + 1
+        while expected < position:
+            seal = next((s for s in self.seals if s.first <= expected <= s.last), None)
+            if seal is None:
+                return expected
+            through = min(seal.last, position - 1)
+            self._sealed[seal] += through - expected + 1
+            expected = through + 1
+        return None if expected == position else expected
+
+    def finish(self) -> Report:
+        """Return the report, after counting what each dropped partition had."""
+        last = max((seal.last for seal in self.seals), default=0)
+        missing = self._missing(last + 1) if last > self.report.head else None
+        for seal in self.seals:
+            if missing is None and self._sealed[seal] != seal.events:
+                missing = seal.first
+        if missing is not None and self.report.ok:
+            self.report.ok, self.report.position = False, missing
+            self.report.problem = f"position {missing} is missing, or more was dropped than sealed"
+        self.report.head = max(self.report.head, last)
+        return self.report
 
 
 def leaf(row: Any) -> bytes:
@@ -108,12 +139,13 @@ _MICROSECOND = datetime.resolution
 
 async def verify(log: Verifiable) -> Report:
     """Walk the whole log and return what was found."""
-    checker = Checker(dict(await log.seals()))
+    checker = Checker(await log.seals())
     async for rows in log.everything():
         for row in rows:
             if not checker.check(row):
                 return checker.report
-    if not await log.cursor_is_right():
-        checker.report.ok = False
-        checker.report.problem = "the publisher stood on another event: the log was rewound"
-    return checker.report
+    report = checker.finish()
+    if report.ok and not await log.cursor_is_right():
+        report.ok = False
+        report.problem = "the publisher stood on another event: the log was rewound"
+    return report

@@ -69,6 +69,16 @@ async def test_a_lost_connection_is_unavailable_and_the_next_one_works(owner):
     assert await owner.fetchval("select pg_backend_pid()") != pid
 
 
+async def test_a_connection_that_is_lost_while_it_is_held_is_unavailable(owner):
+    async with owner.session() as session:
+        pid, held = await session.fetchval("select pg_backend_pid()"), session._connection._con
+        await owner.execute("select pg_terminate_backend($1)", pid)
+        while not held.is_closed():  # it is noticed before it is used again
+            await asyncio.sleep(0.01)
+        with pytest.raises(Unavailable):
+            await session.execute("select 1")
+
+
 async def test_a_statement_that_takes_too_long_is_unavailable(database):
     hasty = await connect_pool(database.owner_url(), service="test", command_timeout_s=0.1)
     with pytest.raises(Unavailable):

@@ -11,6 +11,7 @@ from contracts.events.environment import EnvironmentCreated
 from services.chassis.database import connect_pool
 from services.chassis.errors import Bug, Conflict, Refused
 from services.chassis.ids import uuid7
+from services.gateway.adapters import keys as keys_table
 from services.gateway.adapters.keys import KeysTable
 from services.gateway.decide.asking import Answer, Asked, Stored
 from services.gateway.decide.verdicts import Decision
@@ -85,6 +86,17 @@ async def test_a_key_that_was_let_go_goes_on_from_what_is_stored(keys):
     assert again.stored == stored
     with pytest.raises(Conflict):
         await keys.keep(claim, stored)  # the first holder came back too late
+
+
+async def test_a_key_whose_holder_died_is_soon_anothers_with_what_is_stored(keys, monkeypatch):
+    assert keys_table.CLAIM_S <= 5.0  # a killed gateway's commands go on within ten seconds
+    stored = Stored((uuid7(),), DECISION)
+    dead = await keys.claim(asked("k-6"))
+    await keys.keep(dead, stored)
+    monkeypatch.setattr(keys_table, "CLAIM_S", 0.0)
+    assert (await keys.claim(asked("k-6"))).stored == stored
+    with pytest.raises(Conflict):
+        await keys.keep(dead, stored)
 
 
 async def test_a_forgotten_key_is_new(keys):

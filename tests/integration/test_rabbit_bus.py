@@ -1,6 +1,7 @@
 """The bus on RabbitMQ passes the suite of every bus, and survives what only a broker can do."""
 
 import asyncio
+from urllib.parse import quote
 
 import aio_pika
 import pytest
@@ -106,3 +107,67 @@ async def test_a_service_cannot_publish_what_only_the_journal_may(broker):
     with pytest.raises((Refused, Unavailable)):
         await scheduler.publish(wire.EXCHANGE_RECORDED, "a.a", Message(b"[]"), mandatory=False)
     await scheduler.close()
+
+
+def own_connections(broker, user: str) -> list[str]:
+    rows = broker.api("GET", f"vhosts/{broker.vhost}/connections").json()
+    return [row["name"] for row in rows if row["user"] == user]
+
+
+async def test_after_the_broker_cut_its_connections_a_bus_works_again(broker):
+    gateway = await rabbit.connect("gateway", broker.url("gateway"))
+    inbox = await gateway.follow("gateway")
+    async with asyncio.timeout(SOON_S * 2):
+        while len(own_connections(broker, "gateway")) < 2:
+            await asyncio.sleep(0.1)
+    for name in own_connections(broker, "gateway"):
+        broker.api("DELETE", f"connections/{quote(name, safe='')}")
+    with pytest.raises(Unavailable):
+        await inbox.next(SOON_S)
+    journal = await rabbit.connect("journal", broker.url("journal"))
+    async with asyncio.timeout(SOON_S * 2):
+        while True:
+            try:
+                again = await gateway.follow("gateway")
+                await gateway.publish(
+                    wire.EXCHANGE_PROPOSED, "proposal", Message(b"{}"), mandatory=True
+                )
+                break
+            except Unavailable:
+                await asyncio.sleep(0.05)
+    await journal.publish(wire.EXCHANGE_RECORDED, "a.a", Message(b"[]"), mandatory=False)
+    assert (await again.next(SOON_S)).body == b"[]"
+    proposed = await journal.consume(wire.QUEUE_PROPOSED, prefetch=1)
+    await (await proposed.next(SOON_S)).ack()
+    await gateway.close()
+    await journal.close()
+
+
+async def test_a_question_nobody_waits_for_any_more_is_forgotten(broker):
+    asker = await rabbit.connect("gateway", broker.url("gateway"))
+    with pytest.raises(Unavailable):
+        await asker.ask(wire.EXCHANGE_JOURNAL, wire.QUEUE_JOURNAL, b"stale", timeout_s=0.3)
+    await asyncio.sleep(0.5)
+    journal = await rabbit.connect("journal", broker.url("journal"))
+    inbox = await journal.consume(wire.QUEUE_JOURNAL, prefetch=1)
+    assert await inbox.next(0.5) is None
+    await asker.close()
+    await journal.close()
+
+
+async def test_a_queue_that_is_not_there_leaves_no_consumer_behind(broker):
+    journal = await rabbit.connect("journal", broker.url("journal"))
+    with pytest.raises((Refused, Unavailable)):
+        await journal.consume("no.such.queue", prefetch=1)
+    inbox = await journal.consume(wire.QUEUE_JOURNAL, prefetch=1)
+    assert await inbox.next(0.1) is None
+    await journal.close()
+
+
+@pytest.mark.parametrize(("asked", "given"), [("", 10), ("?heartbeat=7", 7)])
+async def test_a_dead_connection_is_noticed_by_its_heartbeat(broker, asked, given):
+    url = broker.url("gateway").partition("?")[0] + asked
+    bus = await rabbit.connect("gateway", url)
+    connection = await bus._out.connection()
+    assert connection.transport.connection.heartbeat_timeout == given
+    await bus.close()

@@ -174,3 +174,12 @@ class BusSuite:
         delivery = await inbox.next(SOON_S)
         assert delivery.body == body
         assert {name: delivery.headers[name] for name in headers} == headers
+
+    async def test_a_follower_that_does_not_read_never_holds_up_the_journal(self, buses):
+        journal, follower = await buses("journal"), await buses("scheduler")
+        inbox = await follower.follow("scheduler")
+        for number in range(300):
+            run = Message(b"[]", {"from": number, "to": number})
+            await journal.publish(wire.EXCHANGE_RECORDED, "a.a", run, mandatory=False)
+        deliveries = await received(inbox, 300)
+        assert [delivery.headers["from"] for delivery in deliveries] == list(range(300))

@@ -194,7 +194,8 @@ class SpineSuite:
             "occurred_at": datetime.now(UTC),
             "actor": "somebody",
         }
-        body = wire.encode_proposals([Proposal((Proposed(**(fields | change)),))])
+        proposal = Proposal((Proposed(**(fields | change)),))
+        body = wire.encode_proposals([wire.encode_proposal(proposal)])
         _, answer = await bus.ask(wire.EXCHANGE_PROPOSED, "proposal", body)
         result = orjson.loads(answer)["results"][0]
         assert result["verdict"] == "refused"

@@ -82,16 +82,22 @@ create trigger seals_are_kept before update or delete or truncate on log.seals
   for each statement execute function log.refuse_change();
 
 -- One partition a day, named by its day (UTC); made ahead, never at the moment it is needed.
+-- Attached rather than created in place: that waits for no reader, and makes none wait.
 create function log.make_partition(day date) returns void
-language plpgsql security definer set search_path = log, pg_temp as $$
+language plpgsql security definer set search_path = log, pg_temp set lock_timeout = '2s' as $$
 declare
   name text := 'telemetry_' || to_char(day, 'YYYYMMDD');
 begin
+  perform pg_advisory_xact_lock(7306086854204);  -- two journals begin at the same moment
   if to_regclass('log.' || name) is not null then return; end if;
+  execute format('create table log.%I (like log.telemetry including all)', name);
   execute format(
-    'create table log.%I partition of log.telemetry for values from (%L) to (%L)',
-    name, (day::timestamp at time zone 'UTC'), ((day + 1)::timestamp at time zone 'UTC'));
+    'create trigger telemetry_is_kept before update or delete or truncate on log.%I
+       for each statement execute function log.refuse_change()', name);
   execute format('grant select on log.%I to qm_journal, qm_projector, qm_query', name);
+  execute format(
+    'alter table log.telemetry attach partition log.%I for values from (%L) to (%L)',
+    name, (day::timestamp at time zone 'UTC'), ((day + 1)::timestamp at time zone 'UTC'));
 end $$;
 
 -- The newest position over facts, telemetry and seals; 0 in an empty log.
@@ -125,7 +131,8 @@ create aggregate log.chain(leaf bytea, before bytea) (sfunc = log.link, stype = 
 -- Append proposals, each whole or not at all; one proposal's refusal never harms another's.
 --
 -- The caller sees to it that within one call (a) no event id comes twice, (b) a stream with an
--- expected version is touched by one proposal only, and (c) a lease is not both taken and used.
+-- expected version is touched by one proposal only, (c) a lease is not both taken and used, and
+-- (d) no stream has both facts and telemetry.
 -- Verdicts, one row per event: a appended, d known already (its first position and version),
 -- c another version than expected (the current one in `version`), f stale epoch (the current one
 -- in `version`), x known event id with other content.
@@ -138,6 +145,7 @@ returns table (ord bigint, proposal int, verdict "char", pos bigint, ver bigint,
 language plpgsql security definer
 set search_path = log, pg_temp
 set enable_seqscan = off
+set lock_timeout = '2s'
 as $$
 declare
   base        bigint;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from services.chassis.bus.errors import mapped
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
+
+CLOSE_TIMEOUT_S = 2.0
+LOST = "the queue's channel is closed"
 
 
 class RabbitDelivery:
@@ -57,12 +61,20 @@ class RabbitDelivery:
 
 
 class RabbitInbox:
-    """Deliveries of one queue; None in the buffer says that the channel is gone."""
+    """Deliveries of one queue; None in the buffer says that the channel is gone.
 
-    def __init__(self, channel: AbstractChannel, queue: AbstractQueue) -> None:
+    limit_bytes: what may wait unread; beyond it the oldest go. For consumers without
+    acknowledgements, which nothing else holds back.
+    """
+
+    def __init__(
+        self, channel: AbstractChannel, queue: AbstractQueue, *, limit_bytes: int | None = None
+    ) -> None:
         self._channel = channel
         self._queue = queue
-        self._buffer: asyncio.Queue[RabbitDelivery | None] = asyncio.Queue()
+        self._buffer: deque[RabbitDelivery | None] = deque()
+        self._arrived = asyncio.Event()
+        self._limit_bytes, self._bytes = limit_bytes, 0
         self._lost = False
 
     async def start(self, *, no_ack: bool) -> None:
@@ -73,26 +85,43 @@ class RabbitInbox:
         await self._queue.consume(self._on_message, no_ack=no_ack)
 
     async def _on_message(self, message: AbstractIncomingMessage) -> None:
-        self._buffer.put_nowait(RabbitDelivery(message))
+        self._bytes += len(message.body)
+        self._put(RabbitDelivery(message))
+        while self._limit_bytes is not None and self._bytes > self._limit_bytes:
+            self._pop()
 
     def _on_lost(self, *_: object) -> None:
-        self._buffer.put_nowait(None)
+        self._put(None)
 
     async def _on_cancelled(self, *_: object) -> None:
-        self._buffer.put_nowait(None)
+        self._put(None)
+
+    def _put(self, delivery: RabbitDelivery | None) -> None:
+        self._buffer.append(delivery)
+        self._arrived.set()
+
+    def _pop(self) -> RabbitDelivery | None:
+        delivery = self._buffer.popleft()
+        if delivery is None:
+            self._lost = True
+        else:
+            self._bytes -= len(delivery.body)
+        if not self._buffer:
+            self._arrived.clear()
+        return delivery
 
     async def next(self, timeout_s: float | None = None) -> RabbitDelivery | None:
         """Return the next delivery, or None after `timeout_s`; raises Unavailable when lost."""
-        if self._buffer.empty() and self._lost:
-            raise Unavailable("the queue's channel is closed")
+        if self._lost and not self._buffer:
+            raise Unavailable(LOST)
         try:
             async with asyncio.timeout(timeout_s):
-                delivery = await self._buffer.get()
+                while not self._buffer:
+                    await self._arrived.wait()
         except TimeoutError:
             return None
-        if delivery is None:
-            self._lost = True
-            raise Unavailable("the queue's channel is closed")
+        if (delivery := self._pop()) is None:
+            raise Unavailable(LOST)
         return delivery
 
     async def __aiter__(self) -> AsyncIterator[RabbitDelivery]:
@@ -102,10 +131,11 @@ class RabbitInbox:
 
     def ready(self) -> int:
         """Return how many deliveries can be had without waiting."""
-        return self._buffer.qsize()
+        return len(self._buffer)
 
     async def close(self) -> None:
         """Stop consuming; what was not acknowledged goes to another consumer."""
         if not self._channel.is_closed:
             with mapped("closing a consumer"):
-                await self._channel.close()
+                async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                    await self._channel.close()

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import aio_pika
+from aio_pika.connection import make_url
 
+from services.chassis import wire
 from services.chassis.bus.errors import mapped
-from services.chassis.bus.inbox import RabbitInbox
+from services.chassis.bus.inbox import CLOSE_TIMEOUT_S, RabbitInbox
 from services.chassis.errors import Unavailable
 from services.chassis.ids import uuid7
 from services.chassis.ports import Message
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
 
@@ -23,8 +26,9 @@ if TYPE_CHECKING:
 
 PUBLISH_TIMEOUT_S = 5.0
 CONNECT_TIMEOUT_S = 5.0
+CONSUME_TIMEOUT_S = 5.0
+HEARTBEAT_S = 10  # the client would ask for 60: a frozen process would hold its queues for minutes
 FOLLOWER_LIMIT_BYTES = 64 * 1024 * 1024
-FOLLOWER_PREFETCH = 200
 DEFAULT_EXCHANGE = ""
 
 
@@ -33,18 +37,29 @@ class _Link:
 
     def __init__(self, url: str, name: str) -> None:
         self._url, self._name = url, name
+        given = parse_qs(urlsplit(url).query)
+        self._asked: dict[str, Any] = {} if "heartbeat" in given else {"heartbeat": HEARTBEAT_S}
         self._connection: AbstractConnection | None = None
         self._making = asyncio.Lock()
 
     async def connection(self) -> AbstractConnection:
         async with self._making:
-            if self._connection is None or self._connection.is_closed:
-                self._connection = await aio_pika.connect(
-                    self._url,
-                    timeout=CONNECT_TIMEOUT_S,
-                    client_properties={"connection_name": self._name},
-                )
+            # A connection that was lost does not call itself closed: only one we closed does.
+            if self._connection is None or not self._connection.connected.is_set():
+                await self.close()
+                self._connection = await self._connected()
             return self._connection
+
+    async def _connected(self) -> AbstractConnection:
+        connection = aio_pika.Connection(
+            make_url(self._url, **self._asked), client_properties={"connection_name": self._name}
+        )
+        try:
+            await connection.connect(timeout=CONNECT_TIMEOUT_S)
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
 
     async def channel(self, *, confirms: bool) -> AbstractChannel:
         return await (await self.connection()).channel(
@@ -52,8 +67,12 @@ class _Link:
         )
 
     async def close(self) -> None:
-        if self._connection is not None and not self._connection.is_closed:
-            await self._connection.close()
+        """Close what there is, without waiting long for a broker that does not answer."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(Unavailable), mapped("closing"):
+                async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                    await connection.close()
 
 
 class RabbitBus:
@@ -66,7 +85,6 @@ class RabbitBus:
         self._publishing: AbstractChannel | None = None
         self._exchanges: dict[str, AbstractExchange] = {}
         self._opening = asyncio.Lock()
-        self._replies: RabbitInbox | None = None
         self._reply_queue = ""
         self._reader: asyncio.Task[None] | None = None
         self._waiting: dict[str, asyncio.Future[tuple[Mapping[str, Any], bytes]]] = {}
@@ -112,10 +130,31 @@ class RabbitBus:
                 else:
                     await target.publish(out, key, mandatory=False)
 
+    @asynccontextmanager
+    async def _consuming(self, doing: str) -> AsyncIterator[AbstractChannel]:
+        """Yield a new channel; if it cannot be used, nothing of it may go on consuming."""
+        with mapped(doing):
+            async with asyncio.timeout(CONSUME_TIMEOUT_S):
+                channel = await self._in.channel(confirms=False)
+                try:
+                    yield channel
+                except BaseException:
+                    await self._abandon(channel)
+                    raise
+
+    async def _abandon(self, channel: AbstractChannel) -> None:
+        if channel.is_closed:
+            return
+        try:
+            with mapped("closing a channel"):
+                async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                    await channel.close()
+        except Unavailable:
+            await self._in.close()
+
     async def consume(self, queue: str, *, prefetch: int) -> RabbitInbox:
         """Consume a durable queue."""
-        with mapped(f"consuming {queue}"):
-            channel = await self._in.channel(confirms=False)
+        async with self._consuming(f"consuming {queue}") as channel:
             await channel.set_qos(prefetch_count=prefetch)
             inbox = RabbitInbox(channel, await channel.get_queue(queue, ensure=False))
             await inbox.start(no_ack=False)
@@ -123,9 +162,7 @@ class RabbitBus:
 
     async def follow(self, service: str, *, keys: tuple[str, ...] = ("#",)) -> RabbitInbox:
         """Bind a new exclusive, bounded, drop-head queue to `qm.recorded` and consume it."""
-        with mapped("following qm.recorded"):
-            channel = await self._in.channel(confirms=False)
-            await channel.set_qos(prefetch_count=FOLLOWER_PREFETCH)
+        async with self._consuming("following qm.recorded") as channel:
             queue = await channel.declare_queue(
                 f"{service}.{uuid7()}.recorded",
                 exclusive=True,
@@ -136,14 +173,17 @@ class RabbitBus:
             )
             for key in keys:
                 await queue.bind("qm.recorded", routing_key=key)
-            inbox = RabbitInbox(channel, queue)
+            inbox = RabbitInbox(channel, queue, limit_bytes=FOLLOWER_LIMIT_BYTES)
             await inbox.start(no_ack=True)
             return inbox
 
     async def ask(
         self, exchange: str, key: str, body: bytes, *, timeout_s: float = 5.0
     ) -> tuple[Mapping[str, Any], bytes]:
-        """Publish a question and return its answer's headers and body."""
+        """Publish a question and return its answer's headers and body.
+
+        A read that nobody waits for any more is forgotten; a proposal never is.
+        """
         correlation_id = uuid7()
         answered: asyncio.Future[tuple[Mapping[str, Any], bytes]] = (
             asyncio.get_running_loop().create_future()
@@ -153,7 +193,12 @@ class RabbitBus:
             with mapped("waiting for an answer"):
                 async with asyncio.timeout(timeout_s):
                     reply_to = await self._listen()
-                    question = Message(body, correlation_id=correlation_id, reply_to=reply_to)
+                    question = Message(
+                        body,
+                        correlation_id=correlation_id,
+                        reply_to=reply_to,
+                        expires_s=None if exchange == wire.EXCHANGE_PROPOSED else timeout_s,
+                    )
                     await self.publish(exchange, key, question, mandatory=True)
                     return await answered
         finally:
@@ -164,14 +209,14 @@ class RabbitBus:
         async with self._opening:
             if self._reader is not None and not self._reader.done():
                 return self._reply_queue
-            channel = await self._in.channel(confirms=False)
-            queue = await channel.declare_queue(
-                f"{self._service}.{uuid7()}.replies", exclusive=True
-            )
-            self._replies = RabbitInbox(channel, queue)
-            await self._replies.start(no_ack=True)
+            async with self._consuming("listening for answers") as channel:
+                queue = await channel.declare_queue(
+                    f"{self._service}.{uuid7()}.replies", exclusive=True
+                )
+                inbox = RabbitInbox(channel, queue)
+                await inbox.start(no_ack=True)
             self._reply_queue = queue.name
-            self._reader = asyncio.create_task(self._read_replies(self._replies))
+            self._reader = asyncio.create_task(self._read_replies(inbox))
             return self._reply_queue
 
     async def _read_replies(self, inbox: RabbitInbox) -> None:
@@ -196,8 +241,7 @@ class RabbitBus:
         if self._reader is not None:
             self._reader.cancel()
         for link in (self._out, self._in):
-            with mapped("closing"):
-                await link.close()
+            await link.close()
 
 
 async def connect(service: str, url: str) -> RabbitBus:

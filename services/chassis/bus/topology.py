@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
 from faststream.rabbit import (
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 PARKED_DEAD_LETTERS = "qm.parked"
 DELIVERY_LIMIT = 100
+DECLARE_TIMEOUT_S = 30.0
 
 
 def durable(name: str, *, dead_letters: bool = True, **arguments: Any) -> RabbitQueue:
@@ -99,9 +101,10 @@ async def declare(url: str) -> None:
     broker = RabbitBroker(url, logger=None, fail_fast=True, default_channel=Channel())
     with mapped("declaring the topology"):
         try:
-            await broker.connect()
-            for queue, exchange, key in TOPOLOGY:
-                declared = await broker.declare_exchange(exchange)
-                await (await broker.declare_queue(queue)).bind(declared, routing_key=key)
+            async with asyncio.timeout(DECLARE_TIMEOUT_S):
+                await broker.connect()
+                for queue, exchange, key in TOPOLOGY:
+                    declared = await broker.declare_exchange(exchange)
+                    await (await broker.declare_queue(queue)).bind(declared, routing_key=key)
         finally:
             await broker.stop()

@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from services.journal.records import Head, Row, Verdict
+from services.journal.records import Head, Row, Seal, Verdict
 from services.journal.verify import leaf
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from services.chassis.clock import Clock
+    from services.journal.history import HistoryQuestion
     from services.journal.records import Command, Entry
 
 
@@ -106,14 +107,15 @@ class MemoryLog:
         return self._rows[after : after + limit]
 
     async def page(
-        self, types: list[str] | None, after: int, telemetry_since: datetime | None, limit: int
+        self, question: HistoryQuestion, through: int, limit: int
     ) -> tuple[Sequence[Row], Head]:
-        """Return rows behind a position and the head."""
+        """Return rows behind `after` and at most at `through`, and the head."""
+        types, since = question.types, question.telemetry_since
         wanted = [
             row
-            for row in self._rows[after:]
+            for row in self._rows[question.after : through]
             if (types is None or row["type"] in types)
-            and not (row["telemetry"] and telemetry_since and row["recorded_at"] < telemetry_since)
+            and not (row["telemetry"] and since and row["recorded_at"] < since)
         ]
         return wanted[:limit], await self.head()
 
@@ -144,7 +146,7 @@ class MemoryLog:
         """Yield every stored row in order."""
         yield self._rows
 
-    async def seals(self) -> list[tuple[int, int]]:
+    async def seals(self) -> list[Seal]:
         """Return nothing: no partition is dropped here."""
         return []
 

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from services.chassis.database import Database, Queries
 from services.chassis.errors import Bug
-from services.journal.records import Command, Head, Outcome, Row, Verdict
+from services.journal.records import Command, Head, Outcome, Row, Seal, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+
+    from services.journal.history import HistoryQuestion
 
 QUERIES = Queries(Path(__file__).parents[1] / "queries.sql")
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -55,6 +57,8 @@ def _verdict(command: Command, rows: list[Any]) -> Verdict:
     outcome = OUTCOMES[rows[0]["verdict"]]
     if outcome in ("appended", "duplicate"):
         return Verdict(outcome, tuple(r["pos"] for r in rows), tuple(r["ver"] for r in rows))
+    if outcome == "other_content":
+        return Verdict(outcome, stream=command.entries[0].stream)
     if outcome == "fenced" and command.lease is not None:
         return Verdict(outcome, stream=f"lease/{command.lease.name}", current=rows[0]["ver"])
     seen: dict[str, int] = {}
@@ -83,13 +87,15 @@ class PostgresLog:
         return await self._database.fetch(QUERIES["read"], after, limit)
 
     async def page(
-        self, types: list[str] | None, after: int, telemetry_since: datetime | None, limit: int
+        self, question: HistoryQuestion, through: int, limit: int
     ) -> tuple[Sequence[Row], Head]:
-        """Return rows behind a position and the head, both of one snapshot."""
+        """Return rows behind `after` and at most at `through`, and the head, of one snapshot."""
         async with self._database.transaction(isolation="repeatable_read") as snapshot:
             head = _head(await snapshot.fetchrow(QUERIES["head"]))
-            since = telemetry_since or LONG_AGO
-            rows = await snapshot.fetch(QUERIES["page"], types, after, since, limit)
+            since = question.telemetry_since or LONG_AGO
+            rows = await snapshot.fetch(
+                QUERIES["page"], question.types, question.after, since, limit, through
+            )
         return rows, head
 
     async def head(self) -> Head:
@@ -131,10 +137,10 @@ class PostgresLog:
             yield rows
             after = rows[-1]["position"]
 
-    async def seals(self) -> list[tuple[int, int]]:
-        """Return the first and last positions of dropped partitions."""
+    async def seals(self) -> list[Seal]:
+        """Return what dropped partitions left behind, in order."""
         rows = await self._database.fetch(QUERIES["seals"])
-        return [(row["first_position"], row["last_position"]) for row in rows]
+        return [Seal(row["first_position"], row["last_position"], row["events"]) for row in rows]
 
 
 def _head(row: Any) -> Head:

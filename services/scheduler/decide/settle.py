@@ -18,7 +18,7 @@ def settle(plan: Plan) -> None:
     """Free GPUs, each for the model its instance was stopped for, or for anyone."""
     for instance in plan.state.ended.values():
         gpu = plan.state.gpus[instance.gpu_uuid]
-        if gpu.held_by == instance.instance_id and instance.ended is not None:
+        if gpu.held_by == instance.instance_id:
             _free(plan, gpu, instance)
     for uuid in plan.state.suspects:
         _suspect(plan, plan.state.gpus[uuid])

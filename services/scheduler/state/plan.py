@@ -91,9 +91,7 @@ class Plan:
 
     def _waits(self, model: Model) -> bool:
         gpu = self.state.gpus.get(model.waits_for_gpu or "")
-        if gpu is None or gpu.held_by is None:
-            return False
-        holder = self.state.instances.get(gpu.held_by)
+        holder = self.state.instances.get(gpu.held_by or "") if gpu else None
         if holder is None:
             return False
         return self.state.nodes[holder.node_id].reachable and not self._stuck(holder)

@@ -62,10 +62,6 @@ class Pools:
                 if name == model_name or model_name not in support:
                     yield self.by_support[support]
 
-    def open_for(self, name: str) -> list[tuple[str, ...]]:
-        """Return the pools with a free GPU that list exactly this name, oldest opening first."""
-        return list(self.open_by_name.get(name, {}))
-
     def count(self, node: Node, cause: str | None, by: int) -> None:
         """Count a GPU of a node in or out under a cause."""
         if cause is not None:

@@ -22,6 +22,7 @@ from tests.spec import Spec
 MODELS = ("a", "b", "c", "d")
 NODES = {"n1": ("*",), "n2": ("a", "b"), "n3": ("c",)}
 GPUS = 2
+BOUNDS = ((0, 1), (1, 1), (1, 3), (2, 2), (2, 4))
 WINDOW_S = 300.0
 
 
@@ -132,6 +133,16 @@ class Fleet(RuleBasedStateMachine):
             self.spec.after(60)
             for model_id, length in zip(MODELS, lengths, strict=True):
                 self.tell(b.sampled(model_id, length))
+        self.the_scheduler_decides()
+
+    @rule()
+    def everything_comes_true(self) -> None:
+        for node_id in NODES:
+            self.a_node_reports(node_id, {})
+        self.the_scheduler_decides()
+        for instance_id in self.living():
+            self.comes_true(instance_id)
+        self.the_scheduler_decides()
 
     @rule(node_id=st.sampled_from(tuple(NODES)), foreign=st.sampled_from(({}, {}, {0: 7}, {1: 7})))
     def a_node_reports(self, node_id: str, foreign: dict[int, int]) -> None:
@@ -177,12 +188,13 @@ class Fleet(RuleBasedStateMachine):
         fields = {"node_id": node_id, "gpu_index": gpu_index}
         self.tell(b.start_asked(f"ask-{self.asks}", model_id, **fields))
 
-    @rule(model_id=st.sampled_from(MODELS), known=st.booleans(), most=st.sampled_from((1, 2, 3)))
-    def a_model_changes(self, model_id: str, known: bool, most: int) -> None:
+    @rule(model_id=st.sampled_from(MODELS), known=st.booleans(), bounds=st.sampled_from(BOUNDS))
+    def a_model_changes(self, model_id: str, known: bool, bounds: tuple[int, int]) -> None:
+        fields = {"min_instances": bounds[0], "max_instances": bounds[1]}
         if known:
-            self.tell(b.model_updated(model_id, max_instances=most))
+            self.tell(b.model_updated(model_id, **fields))
         else:
-            self.tell(m.ModelDeleted(model_id=model_id), b.a_model(model_id, max_instances=most))
+            self.tell(m.ModelDeleted(model_id=model_id), b.a_model(model_id, **fields))
 
     @rule()
     def the_scheduler_decides(self) -> None:
@@ -256,8 +268,8 @@ class Fleet(RuleBasedStateMachine):
 
 TestNever = Fleet.TestCase
 TestNever.settings = settings(
-    max_examples=60,
-    stateful_step_count=40,
+    max_examples=100,
+    stateful_step_count=50,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )

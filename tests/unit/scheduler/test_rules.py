@@ -309,3 +309,40 @@ def test_deferrals_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
     spec.given(b.sampled("x", 90), b.sampled("y", 90)).when_deciding().then(ModelDeferred)
     spec.when_recorded().when_deciding().then(ModelDeferred)
     spec.when_recorded().when_deciding().then_nothing()
+
+
+# What is looked at is bounded, and nothing is counted twice
+
+
+def test_a_node_that_supports_a_model_by_name_and_by_star_counts_once() -> None:
+    spec = story(b.a_model(), b.a_node(gpus=2, supported=("*", "llama")))
+    start = spec.when_deciding().one(InstanceStartRequested)
+    assert start.reason.alternatives == ()
+    assert start.reason.rejected == {"taken_before": 2}
+
+
+def test_of_many_pools_only_so_many_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.scheduler.state.room.LOOK_AHEAD", 2)
+    nodes = [b.a_node(f"n{k}", gpus=k + 1, supported=("llama", f"m{k}")) for k in range(3)]
+    start = story(b.a_model(), *nodes).when_deciding().one(InstanceStartRequested)
+    assert start.node_id == "n1"
+
+
+def test_of_many_instances_only_so_many_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.scheduler.state.victims.LOOK_AT", 2)
+    spec = story(*(b.a_model(f"m{k}") for k in range(4)), b.a_node(gpus=3))
+    spec.given(*(b.an_instance(f"i-{k}", f"m{k}", gpu=k) for k in range(3)))
+    assert len(spec.when_deciding().one(ModelFloorUnmet).reason.alternatives) == 2
+
+
+def test_an_instance_whose_gpu_would_not_be_usable_is_not_replaced() -> None:
+    models = (b.a_model("idle"), b.a_model("busy"), b.a_node(), b.an_instance("i-9", "idle"))
+    spec = sample(story(*models), {"idle": 0, "busy": 20})
+    spec.given(b.a_report(running={0: "i-9"}, foreign={0: 4})).when_deciding()
+    loser = spec.then_no(InstanceStopRequested).one(ModelFloorUnmet).reason.alternatives[0]
+    assert (loser.code, loser.numbers["cause"]) == ("gpu_unusable", "foreign_process")
+
+
+def test_a_failure_of_a_model_that_is_gone_is_nobodys() -> None:
+    spec = story(b.a_model(), b.a_node(), b.an_instance(ready=False))
+    spec.given(ModelDeleted(model_id="llama"), b.start_failed()).when_deciding().then(GpuFreed)

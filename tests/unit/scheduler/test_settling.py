@@ -150,6 +150,11 @@ def test_the_end_of_an_instance_nobody_knows_changes_nothing() -> None:
     spec.when_deciding().then_nothing()
 
 
+def test_an_instance_that_never_held_its_gpu_frees_nothing() -> None:
+    spec = story(b.a_model(**NO_FLOOR), b.a_node(), b.an_instance()[1:], b.stopped())
+    spec.when_deciding().then_nothing()
+
+
 def test_a_stuck_stop_no_longer_holds_its_model_back() -> None:
     spec = story(b.a_model(), b.a_node(gpus=2), b.an_instance(), b.stop_requested())
     spec.when_deciding().then(ModelFloorUnmet)

@@ -1,0 +1,172 @@
+"""Any one part dies in the middle of the work: nothing is lost, and control is back in 10 s."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from deploy.demo import checks
+from deploy.local import engines
+from tests.e2e.fleet import eventually, one_at_a_time, started
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+    from tests.e2e.fleet import Fleet
+
+pytestmark = pytest.mark.timeout(120)
+
+REQUESTS, OVER_S = 16, 2.0
+BEFORE = 4  # served when the part dies
+BACK_WITHIN_S = 10.0
+SERVED_WITHIN_S = 30.0
+LEADERS = ("node_monitor", "queue_sampler", "scheduler", "deployer", "alerter")
+SERVICES = ("journal", "vault", "gateway", "query", "projector", *LEADERS)
+AGENT = "node-1"
+COLD = ("journal", "gateway", "scheduler")
+
+
+@pytest.fixture(scope="module")
+async def fleet() -> AsyncIterator[Fleet]:
+    async with started() as running:
+        yield running
+
+
+@pytest.mark.parametrize("part", [*SERVICES, AGENT])
+async def test_a_killed_part_loses_nothing_and_control_is_back(fleet: Fleet, part: str) -> None:
+    before = await fleet.head()
+    killed = 0
+
+    async def kill() -> None:
+        nonlocal killed
+        killed = fleet.kill(part)
+
+    await _survives(fleet, part, kill, lambda: fleet.runs_again(part, killed))
+    if part in LEADERS:
+        await eventually(lambda: fleet.recorded("lease.acquired", before, name=part), BACK_WITHIN_S)
+
+
+@pytest.mark.parametrize("how", ["killed", "restarted"])
+async def test_a_broker_that_ends_loses_nothing_and_control_is_back(fleet: Fleet, how: str) -> None:
+    broker = engines.rabbitmq(fleet.state)
+    end = broker.kill if how == "killed" else broker.stop
+    await _survives(fleet, f"rabbitmq-{how}", _threaded(end), _starting_engines(fleet))
+
+
+@pytest.mark.parametrize("how", ["killed", "restarted"])
+async def test_a_database_that_ends_loses_nothing_and_control_is_back(
+    fleet: Fleet, how: str
+) -> None:
+    database = engines.postgres(fleet.state)
+    end = database.kill if how == "killed" else database.stop
+    await _survives(fleet, f"postgres-{how}", _threaded(end), _starting_engines(fleet))
+
+
+async def test_a_sampler_that_was_killed_samples_again(fleet: Fleet) -> None:
+    await fleet.runs_again("queue_sampler", fleet.kill("queue_sampler"))
+    before = await fleet.head()
+    await eventually(lambda: fleet.recorded("queue.sampled", before), BACK_WITHIN_S)
+
+
+async def test_an_alerter_that_was_killed_alerts_again(fleet: Fleet) -> None:
+    before = await fleet.head()
+    await fleet.runs_again("alerter", fleet.kill("alerter"))
+    model_id = await fleet.create_homeless_model()
+    await eventually(
+        lambda: fleet.recorded("alert.raised", before, rule="model_floor", subject=model_id),
+        BACK_WITHIN_S,
+    )
+
+
+async def test_services_started_while_the_broker_is_down_are_back_in_time(fleet: Fleet) -> None:
+    broker, supervisor = engines.rabbitmq(fleet.state), fleet.platform.supervisor
+    before = supervisor.restarts["scheduler"]
+
+    async def end() -> None:
+        await asyncio.to_thread(broker.kill)
+        for part in COLD:
+            fleet.kill(part)
+        await eventually(lambda: supervisor.restarts["scheduler"] >= before + 3, SERVED_WITHIN_S)
+
+    await _survives(fleet, "cold", end, _starting_engines(fleet), restless=COLD)
+
+
+async def _survives(
+    fleet: Fleet,
+    name: str,
+    end: Callable[[], Awaitable[None]],
+    back: Callable[[], Awaitable[None]],
+    *,
+    restless: Sequence[str] = (),
+) -> None:
+    """End a part in the middle of a batch, with a command in flight, and kill a worker meanwhile.
+
+    Within seconds of the part's return the command is recorded and read, another one as well, and
+    the worker is replaced; then all requests are served, and nothing was done twice. Nobody is
+    restarted who was not killed, the restless excepted.
+    """
+    await fleet.forgive(name)
+    load = asyncio.create_task(fleet.serve(name, REQUESTS, OVER_S))
+    await eventually(lambda: len(fleet.served(name)) >= BEFORE, SERVED_WITHIN_S, pause_s=0.01)
+    in_flight = asyncio.create_task(fleet.command(f"{name}.in-flight"))
+    await asyncio.sleep(0.01)
+    await end()
+    dead = await fleet.kill_worker(AGENT)
+    await back()
+    clock = _Clock(name)
+    async with asyncio.timeout(BACK_WITHIN_S):
+        await asyncio.gather(
+            clock.time("replaced", eventually(lambda: fleet.is_replaced(dead), BACK_WITHIN_S)),
+            clock.time("commands", _both(in_flight, fleet.command(f"{name}.after"))),
+        )
+    await load
+    await eventually(lambda: len(fleet.served(name)) == REQUESTS, SERVED_WITHIN_S)
+    await _nothing_is_wrong(fleet)
+    restarts = fleet.platform.supervisor.restarts
+    others = {*restarts, *fleet.killed} - {*restless}
+    assert {part: restarts[part] for part in others} == {
+        part: fleet.killed[part] for part in others
+    }
+
+
+async def _nothing_is_wrong(fleet: Fleet) -> None:
+    """The log is whole, no GPU had two instances, nothing is parked, nothing was done twice."""
+    verified = (await fleet.api("POST", "/log/verify"))["data"]
+    assert verified["ok"], verified
+    held = await fleet.events("gpu.allocated", "gpu.freed")
+    assert held
+    assert one_at_a_time(held)
+    assert fleet.shared_gpus == set()
+    died = {row["instance_id"] for row in await fleet.instances(state="died")}
+    assert fleet.done_twice(died) == []
+    assert await checks.parked(fleet.engines) == 0
+
+
+def _threaded(work: Callable[[], object]) -> Callable[[], Awaitable[None]]:
+    async def done() -> None:
+        await asyncio.to_thread(work)
+
+    return done
+
+
+def _starting_engines(fleet: Fleet) -> Callable[[], Awaitable[None]]:
+    return _threaded(lambda: engines.start(fleet.state))
+
+
+async def _both(first: Awaitable[None], second: Awaitable[None]) -> None:
+    await first
+    await second
+
+
+class _Clock:
+    """Tells how long after a part's return something worked; shown with `pytest -rP`."""
+
+    def __init__(self, name: str) -> None:
+        self._name, self._begun = name, time.monotonic()
+
+    async def time(self, what: str, work: Awaitable[object]) -> None:
+        await work
+        print(f"{self._name}: {what} after {time.monotonic() - self._begun:.2f} s")

@@ -1,0 +1,118 @@
+"""Publishing: runs are consecutive and bounded, and the publisher outlives its broker."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.chassis.clock import SystemClock
+from services.chassis.errors import Bug, Unavailable
+from services.chassis.memory import MemoryBroker
+from services.journal import publish
+from services.journal.adapters.memory import MemoryLog
+from services.journal.publish import RUN_BYTES, RUN_EVENTS, Publisher, run_message, runs
+from tests.shared.log import a_stream, command, entry
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+SOON_S = 5.0
+
+
+def row(position: int, type_: str = "a.a", size: int = 10) -> dict:
+    return {
+        "position": position,
+        "event_id": f"id-{position}",
+        "stream": "s/1",
+        "version": position,
+        "type": type_,
+        "schema_version": 1,
+        "data": b'"' + b"x" * size + b'"',
+        "meta": b"{}",
+        "recorded_at": NOW,
+    }
+
+
+@given(st.lists(st.sampled_from([1, 1000, 60_000, 200_000]), max_size=60), st.integers(1, 10**9))
+def test_runs_hold_every_row_once_in_order_and_stay_small(sizes, first):
+    rows = [row(first + n, size=size) for n, size in enumerate(sizes)]
+    cut = list(runs(rows))
+    assert [r["position"] for part, _ in cut for r in part] == [r["position"] for r in rows]
+    for part, body in cut:
+        assert [item["position"] for item in orjson.loads(body)] == [r["position"] for r in part]
+        assert len(part) <= RUN_EVENTS
+        assert len(part) == 1 or len(body) <= RUN_BYTES + len(part) + 1
+
+
+def test_a_run_is_cut_at_five_hundred_events():
+    assert [len(part) for part, _ in runs([row(n) for n in range(1, 1202)])] == [500, 500, 201]
+
+
+def test_a_run_says_what_it_holds_and_goes_to_each_of_its_types():
+    key, message = run_message([row(7, "b.b"), row(8, "a.a"), row(9, "b.b")], b"[]")
+    assert (key, message.copies_to) == ("b.b", ("a.a",))
+    assert (message.headers["from"], message.headers["to"]) == (7, 9)
+    assert message.headers["types"] == ["b.b", "a.a"]
+
+
+class Clock(SystemClock):
+    """A monotonic clock that moves when told."""
+
+    seconds = 100.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+async def a_log(count: int) -> MemoryLog:
+    log = MemoryLog(SystemClock())
+    await log.append([command(entry(a_stream())) for _ in range(count)])
+    return log
+
+
+async def test_a_publisher_outlives_a_broker_that_is_away(monkeypatch):
+    monkeypatch.setattr(publish, "RETRY_S", 0.01)
+    broker, log = MemoryBroker(), await a_log(1200)
+    publisher = Publisher(broker.bus("journal"), log, SystemClock())
+    inbox = await broker.bus("scheduler").follow("scheduler")
+    broker.is_up = False
+    running = asyncio.create_task(publisher.run())
+    publisher.wake()
+    await asyncio.sleep(0.05)
+    assert not running.done()
+    broker.is_up = True
+    async with asyncio.timeout(SOON_S):
+        while await log.cursor() != 1200:
+            await asyncio.sleep(0.01)
+    spans = [(await inbox.next(SOON_S)).headers for _ in range(3)]
+    assert [(span["from"], span["to"]) for span in spans] == [(1, 500), (501, 1000), (1001, 1200)]
+    running.cancel()
+
+
+async def test_what_cannot_be_confirmed_does_not_move_the_cursor():
+    broker, log = MemoryBroker(), await a_log(600)
+    broker.is_up = False
+    with pytest.raises(Unavailable):
+        await Publisher(broker.bus("journal"), log, SystemClock()).publish_all()
+    assert await log.cursor() == 0
+
+
+async def test_standing_by_nothing_is_published_while_the_cursor_moves():
+    log, clock = await a_log(10), Clock()
+    publisher = Publisher(MemoryBroker().bus("journal"), log, clock)
+    for position in range(1, 9):
+        assert not await publisher._was_left_lying()
+        clock.seconds += publish.STANDBY_PATIENCE_S - 1
+        assert await log.move_cursor(position - 1, position, "")
+    clock.seconds += 1
+    assert not await publisher._was_left_lying()
+    clock.seconds += publish.STANDBY_PATIENCE_S
+    assert await publisher._was_left_lying()
+
+
+async def test_a_hole_in_the_log_is_never_published():
+    log = await a_log(3)
+    del log._rows[1]
+    with pytest.raises(Bug, match="not dense"):
+        await Publisher(MemoryBroker().bus("journal"), log, SystemClock()).publish_all()
