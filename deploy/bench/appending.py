@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,7 @@ from services.journal.append import GroupAppender
 from services.journal.records import Command, Entry
 from services.journal.validate import judge
 
+CHAINED = re.compile(r"bare\.chain\(bare\.place.*?unbounded preceding\)", re.DOTALL)
 MIGRATION = Path(__file__).parents[1] / "postgres" / "migrations" / "0001_log.sql"
 TEXT = "x" * 440
 DATA = f'{{"environment_id":"e","name":"n","description":"{TEXT}"}}'  # 500 bytes with its keys
@@ -80,7 +82,7 @@ class _WithoutChain(PostgresLog):
     async def append(self, commands: Any) -> Any:
         sql = postgres.QUERIES["append"].replace("log.append", "bare.append")
         rows = await self._database.fetch(sql, *postgres.arguments(commands))
-        return [row["pos"] for row in rows[: len(commands)]]
+        return rows[0]["positions"][: len(commands)]
 
 
 async def grouped(log: Any, *, telemetry: bool = False, validated: bool = False) -> Append:
@@ -181,8 +183,7 @@ async def cases(engines: Engines) -> list[Case]:
     connection: Any = await asyncpg.connect(owner)  # type: ignore[no-untyped-call]
     bare = MIGRATION.read_text().replace("log.", "bare.").replace("schema log", "schema bare")
     bare = bare.replace("search_path = log", "search_path = bare")
-    start, end = bare.index("bare.chain(\n"), bare.index("as hash\n      from e join")
-    await connection.execute(bare[:start] + "''::bytea " + bare[end:])
+    await connection.execute(CHAINED.sub("''::bytea", bare))
     await connection.close()
     journal = await connect_pool(
         engines.urls("journal")["QM_DATABASE_URL"], service="bench", min_size=2, max_size=4

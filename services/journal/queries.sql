@@ -1,7 +1,7 @@
 -- name: append
 -- Append proposals; see log.append for the verdicts.
-select ord, proposal, verdict, pos, ver, recorded
-  from log.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
+select verdicts, positions, versions
+  from log.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13);
 
 -- name: read
 -- Rows behind a position, in order.

@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
+
+from services.journal.digest import EPOCH, leaf
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+    from datetime import datetime
 
     from services.journal.records import Seal
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Verifiable(Protocol):
@@ -110,31 +110,6 @@ class Checker:
             self.report.problem = f"position {missing} is missing, or more was dropped than sealed"
         self.report.head = max(self.report.head, last)
         return self.report
-
-
-def leaf(row: Any) -> bytes:
-    """Return the bytes an event's hash is made over; the same as log.leaf in the database."""
-    texts = (row["stream"], row["type"], row["data"], row["meta"])
-    stream, type_, data, meta = (
-        text if isinstance(text, bytes) else text.encode() for text in texts
-    )
-    micros = (row["recorded_at"] - EPOCH) // _MICROSECOND
-    return b"".join(
-        (
-            f"{row['position']}:{row['event_id']}:{len(stream)}:".encode(),
-            stream,
-            f":{row['version']}:{len(type_)}:".encode(),
-            type_,
-            f":{row['schema_version']}:{len(data)}:".encode(),
-            data,
-            f":{len(meta)}:".encode(),
-            meta,
-            f":{micros}".encode(),
-        )
-    )
-
-
-_MICROSECOND = datetime.resolution
 
 
 async def verify(log: Verifiable) -> Report:

@@ -6,8 +6,8 @@ import hashlib
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from services.journal.digest import leaf
 from services.journal.records import Head, Row, Seal, Verdict
-from services.journal.verify import leaf
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from services.chassis.database import Database, Queries
 from services.chassis.errors import Bug
+from services.journal.digest import digest
 from services.journal.records import Command, Head, Outcome, Row, Seal, Verdict
 
 if TYPE_CHECKING:
@@ -50,24 +49,37 @@ def arguments(commands: Sequence[Command]) -> tuple[Any, ...]:
         [entry.meta for _, entry in entries],
         [entry.telemetry for _, entry in entries],
         [entry.expected for _, entry in entries],
+        [digest(entry) for _, entry in entries],
     )
 
 
-def _verdict(command: Command, rows: list[Any]) -> Verdict:
-    outcome = OUTCOMES[rows[0]["verdict"]]
+def _verdict(
+    command: Command, outcome: Outcome, positions: tuple[int, ...], versions: tuple[int, ...]
+) -> Verdict:
     if outcome in ("appended", "duplicate"):
-        return Verdict(outcome, tuple(r["pos"] for r in rows), tuple(r["ver"] for r in rows))
+        return Verdict(outcome, positions, versions)
     if outcome == "other_content":
         return Verdict(outcome, stream=command.entries[0].stream)
     if outcome == "fenced" and command.lease is not None:
-        return Verdict(outcome, stream=f"lease/{command.lease.name}", current=rows[0]["ver"])
+        return Verdict(outcome, stream=f"lease/{command.lease.name}", current=versions[0])
     seen: dict[str, int] = {}
-    for entry, row in zip(command.entries, rows, strict=True):
+    for entry, version in zip(command.entries, versions, strict=True):
         before = seen.get(entry.stream, 0)
         seen[entry.stream] = before + 1
-        if entry.expected is not None and entry.expected != row["ver"] + before:
-            return Verdict(outcome, stream=entry.stream, current=row["ver"])
-    return Verdict(outcome, stream=command.entries[0].stream, current=rows[0]["ver"])
+        if entry.expected is not None and entry.expected != version + before:
+            return Verdict(outcome, stream=entry.stream, current=version)
+    return Verdict(outcome, stream=command.entries[0].stream, current=versions[0])
+
+
+def _verdicts(commands: Sequence[Command], row: Any) -> list[Verdict]:
+    """Cut what log.append answers for each entry into what became of each command."""
+    verdicts, end = [], 0
+    for command in commands:
+        start, end = end, end + len(command.entries)
+        outcome = OUTCOMES[row["verdicts"][start]]
+        positions, versions = row["positions"][start:end], row["versions"][start:end]
+        verdicts.append(_verdict(command, outcome, tuple(positions), tuple(versions)))
+    return verdicts
 
 
 class PostgresLog:
@@ -78,9 +90,8 @@ class PostgresLog:
 
     async def append(self, commands: Sequence[Command]) -> list[Verdict]:
         """Append each command whole or not at all, in one statement."""
-        rows = await self._database.fetch(QUERIES["append"], *arguments(commands))
-        by_command = groupby(rows, key=itemgetter("proposal"))
-        return [_verdict(commands[number - 1], list(group)) for number, group in by_command]
+        row = await self._database.fetchrow(QUERIES["append"], *arguments(commands))
+        return _verdicts(commands, row)
 
     async def read(self, after: int, limit: int) -> Sequence[Row]:
         """Return the rows behind a position, in order."""
