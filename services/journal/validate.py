@@ -143,7 +143,7 @@ def _data(where: str, data: dict[str, Any]) -> bytes:
     if len(stored) > MAX_DATA_BYTES:
         detail = f"{where}.data: {len(stored)} bytes, at most {MAX_DATA_BYTES} are kept"
         raise _Objection(Refusal("invalid", detail))
-    if NUL.search(stored):
+    if b"u0000" in stored and NUL.search(stored):  # the expression costs 20 us, the look 0.1
         raise _Objection(Refusal("invalid", f"{where}.data: a text holds the character NUL"))
     return stored
 
