@@ -150,6 +150,7 @@ class Platform:
 
     def _service(self, name: str, running: Engines) -> Part:
         own = {
+            "journal": {"QM_BACKUP_DIR": str(self.state / "backups")},
             "vault": {"QM_VAULT_KEY_FILE": str(self.state / "vault.key")},
             "gateway": {
                 "QM_HTTP_PORT": str(self._ports["gateway"]),

@@ -113,6 +113,7 @@ class Postgres:
             log=self.log,
             env=ENVIRONMENT,
             user=user,
+            outlives=True,
         )
         until = time.monotonic() + READY_WITHIN_S
         while not self.cluster.is_ready:

@@ -4,6 +4,7 @@ A process is ours when three things agree with what was recorded at its start: i
 was created, and a word on its command line. A recycled id can match one of them, never all.
 """
 
+import atexit
 import json
 import signal
 import subprocess
@@ -20,6 +21,7 @@ KILLED_WITHIN_S = 5.0
 CLOCK_STEP_S = 2.0  # a corrected system clock moves every create time by as much
 
 _children: dict[int, subprocess.Popen[bytes]] = {}  # keeps them from being collected, so reaped
+_outliving: set[int] = set()
 
 
 @dataclass(frozen=True)
@@ -40,10 +42,12 @@ def spawn(
     log: Path,
     env: Mapping[str, str],
     user: User | None = None,
+    outlives: bool = False,
 ) -> Recorded:
     """Start a process in a session of its own and record it before anything else can happen.
 
-    word: occurs on its command line and on no other process's.
+    word: occurs on its command line and on no other process's. outlives: it is shared, and whoever
+    uses it last stops it, be it after our own end.
     """
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -57,6 +61,8 @@ def spawn(
             **(user.as_arguments() if user else {}),
         )
     _children[process.pid] = process
+    if outlives:
+        _outliving.add(process.pid)
     recorded = Recorded(process.pid, psutil.Process(process.pid).create_time(), word, _boot())
     replace_file(record, json.dumps(asdict(recorded)))
     return recorded
@@ -114,6 +120,15 @@ def reap(pid: int) -> None:
     child = _children.get(pid)
     if child is not None and child.poll() is not None:
         del _children[pid]
+
+
+@atexit.register
+def _let_go() -> None:
+    """Leave what is to outlive us to the init process; anything else still there is a fault."""
+    for pid in _outliving & _children.keys():
+        child = _children.pop(pid)
+        if child.poll() is None:
+            child.returncode = 0  # as if waited for: init does that from here on
 
 
 def exited(recorded: Recorded) -> bool:

@@ -152,6 +152,7 @@ class RabbitMQ:
             record=self._epmd_record,
             log=self.log,
             env=self._environment(broker, self.ports),
+            outlives=True,
         )
         self._wait("epmd", recorded, lambda: ports.answers(port), 5.0)
 
@@ -163,6 +164,7 @@ class RabbitMQ:
             record=self.record,
             log=self.log,
             env=self._environment(broker, chosen),
+            outlives=True,
         )
         self._wait("RabbitMQ", recorded, self._answers, READY_WITHIN_S)
 

@@ -75,8 +75,7 @@ class Supervisor:
         below = [child for process in living for child in _below(process)]
         await end(living, DRAIN_S)
         await end([child for child in below if processes.lives(child)], 1.0)
-        for record in records:
-            record.unlink(missing_ok=True)
+        _forget(records)
 
     async def _keep(self, part: Part, recorded: Recorded) -> None:
         """Wait for a process to end and start the next one; back off when it dies young again."""
@@ -113,9 +112,19 @@ async def clear_leftovers(state: Path) -> list[str]:
     victims = [*living.values(), *below]
     _send(victims, signal.SIGKILL)
     await _left_after(processes.KILLED_WITHIN_S, victims)
-    for record in records:
-        record.unlink(missing_ok=True)
+    _forget(records)
     return list(living)
+
+
+def _forget(records: Iterable[Path]) -> None:
+    """Take away what is left of ended processes: their bodies where they are ours, their records.
+
+    One that died in this very moment was not found alive, and nobody waits for it any more.
+    """
+    for record in records:
+        if (recorded := processes.recall(record)) is not None:
+            processes.reap(recorded.pid)
+        record.unlink(missing_ok=True)
 
 
 def back_off(young: int) -> float:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import asyncpg
 
 from services.chassis.database_errors import mapped
+from services.chassis.database_limits import limits_of
+from services.chassis.database_planning import planning_of
 from services.chassis.errors import Unavailable
 from services.chassis.queries import Queries
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 __all__ = ["Database", "Queries", "Record", "Statements", "connect_pool"]
 
@@ -22,6 +24,7 @@ Isolation = Literal["read_committed", "repeatable_read", "serializable"]
 
 _BETWEEN_ATTEMPTS_S = 0.2
 _JSONB_VERSION = b"\x01"
+_COPY_TIMEOUT_S = 3600.0  # whoever copies copies much
 
 
 class Statements(Protocol):
@@ -71,6 +74,30 @@ class Transaction:
         """Return the command tag; without args, `sql` may hold several statements."""
         with mapped():
             return str(await self._connection.execute(sql, *args))
+
+    async def copy_out(
+        self, sql: str, *args: Any, write: Callable[[bytes], Awaitable[None]]
+    ) -> int:
+        """Hand the rows of a query over in the text format of COPY; return how many they were."""
+        with mapped():
+            tag = await self._connection.copy_from_query(
+                sql, *args, output=write, timeout=_COPY_TIMEOUT_S
+            )
+        return int(tag.removeprefix("COPY "))
+
+    async def copy_in(
+        self, schema: str, table: str, columns: Sequence[str], source: AsyncIterator[bytes]
+    ) -> int:
+        """Take rows in the text format of COPY into a table; return how many they were."""
+        with mapped():
+            tag = await self._connection.copy_to_table(
+                table,
+                source=source,
+                columns=list(columns),
+                schema_name=schema,
+                timeout=_COPY_TIMEOUT_S,
+            )
+        return int(tag.removeprefix("COPY "))
 
 
 class Database:
@@ -161,7 +188,12 @@ async def _connect(
             min_size=min_size,
             max_size=max_size,
             command_timeout=command_timeout_s,
-            server_settings={"application_name": f"qm-{service}", "timezone": "UTC"},
+            server_settings={
+                "application_name": f"qm-{service}",
+                "timezone": "UTC",
+                **limits_of(service).as_settings(),
+                **planning_of(service),
+            },
             init=_json_as_bytes,
             reset=_keep,
         )

@@ -17,6 +17,7 @@ _BY_SQLSTATE: tuple[tuple[str, type[QuartermasterError]], ...] = (
     ("23505", Conflict),  # unique_violation: somebody else was first
     ("23P01", Conflict),  # exclusion_violation
     ("25006", Unavailable),  # read_only_sql_transaction: we reached a standby
+    ("25P03", Unavailable),  # idle_in_transaction_session_timeout: it dawdled, and was cut off
     ("55P03", Unavailable),  # lock_not_available
     ("57014", Unavailable),  # query_canceled: its time was up
     ("QM", Conflict),  # raised by our own functions

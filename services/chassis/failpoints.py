@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 JOURNAL_COMMITTED = "journal: committed, not yet published"
 JOURNAL_PUBLISHED = "journal: published, the cursor not yet moved"
 JOURNAL_ANSWERING = "journal: committed, not yet answered"
+REBUILD_FILLED = "rebuild: filled, not yet indexed"
+REBUILD_COMPARED = "rebuild: compared, not yet swapped in"
 
 _armed: dict[str, Callable[[], Awaitable[None]]] = {}
 

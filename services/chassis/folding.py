@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
-from typing import TYPE_CHECKING
+from contextlib import aclosing, nullcontext
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from services.chassis.errors import Unavailable
+from services.chassis.supervision import Together
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from contracts.envelope import Recorded
     from services.chassis.clock import LogClock
     from services.chassis.follower import Follower
+    from services.chassis.keeping import Keeper
 
 log = structlog.get_logger(__name__)
 
@@ -28,6 +30,7 @@ class Folding:
     """Applies every followed event in order; at one it cannot digest it stops and says so.
 
     Only an operator's recorded `fold.skipped` for this service and position lets it pass.
+    keeper: keeps snapshots of what is folded into, and begins with one.
     """
 
     def __init__(
@@ -38,7 +41,9 @@ class Folding:
         *,
         on_stopped: Callable[[str], None] | None = None,
         service: str = "",
+        keeper: Keeper[Any] | None = None,
     ) -> None:
+        self._keeper = keeper
         self._follower, self._apply, self._clock = follower, apply, log_clock
         self._on_stopped = on_stopped or (lambda _: None)
         self._service = service
@@ -72,12 +77,28 @@ class Folding:
         """Fold for ever; when it ends after all, nobody is left waiting."""
         self._has_ended = False
         try:
-            async with aclosing(self._follower.batches()) as batches:
-                async for batch in batches:
-                    await self._fold_all(batch)
+            if self._keeper is None:
+                await self._follow()
+            else:
+                await self._follow_and_keep(self._keeper)
         finally:
             self._has_ended = True
             self._wake()
+
+    async def _follow_and_keep(self, keeper: Keeper[Any]) -> None:
+        moment = await keeper.restore(self._follower)
+        if moment is not None:
+            self._clock.observe(moment)
+            self._changes += 1
+        async with Together() as tasks:
+            tasks.create_task(keeper.run(self._follower))
+            await self._follow()
+
+    async def _follow(self) -> None:
+        async with aclosing(self._follower.batches()) as batches:
+            async for batch in batches:
+                async with self._keeper.folding(batch) if self._keeper else nullcontext():
+                    await self._fold_all(batch)
 
     async def _fold_all(self, batch: Sequence[Recorded]) -> None:
         self._look_at_the_clock()
@@ -122,25 +143,13 @@ class Folding:
             self._on_stopped(detail)
             log.error("fold stopped", service=self._service, detail=detail, exc_info=error)
             try:
-                self._skips = await self._recorded_skips()
+                self._skips = await recorded_skips(self._follower, self._service)
             except Unavailable as unavailable:
                 log.warning("skips cannot be read", because=unavailable.detail)
             if event.position in self._skips:
                 self._on_stopped("")
                 return
             await asyncio.sleep(STOPPED_RETRY_S)
-
-    async def _recorded_skips(self) -> frozenset[int]:
-        skips: set[int] = set()
-        through, last = 0, False
-        while not last:
-            through, events, last = await self._follower.history(SKIPPED, through)
-            skips |= {
-                int(event.data["position"])
-                for event in events
-                if event.data["service"] == self._service
-            }
-        return frozenset(skips)
 
     async def changed(self, timeout_s: float) -> bool:
         """Return once anything was folded since the last call; False after `timeout_s`."""
@@ -163,3 +172,15 @@ class Folding:
     async def caught_up(self) -> None:
         """Return when everything known to be recorded is folded."""
         await self._until(lambda: self._follower.caught_up)
+
+
+async def recorded_skips(follower: Follower, service: str) -> frozenset[int]:
+    """Return the positions that operators let a service pass over; raises Unavailable."""
+    skips: set[int] = set()
+    through, last = 0, False
+    while not last:
+        through, events, last = await follower.history(SKIPPED, through)
+        skips |= {
+            int(event.data["position"]) for event in events if event.data["service"] == service
+        }
+    return frozenset(skips)

@@ -12,6 +12,7 @@ import structlog
 
 from services.chassis import wire
 from services.chassis.errors import Bug, Refused, Unavailable
+from services.chassis.strangers import Strangers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
@@ -33,8 +34,10 @@ MAX_BATCH_RUNS = 64
 class Follower:
     """Yields recorded events; a hole is filled from history, what was seen already is dropped.
 
-    types: what to yield; runs without any of them are passed over undecoded.
+    types: what to yield; runs without any of them are passed over undecoded. What the journal did
+    not sign is dropped.
     telemetry_window_s: how far back telemetry is wanted at a start (s); None for all there is.
+    anchor: the last position through which all was yielded and whose event is known, and its id.
     """
 
     def __init__(
@@ -49,16 +52,48 @@ class Follower:
         self._bus, self._service, self._clock = bus, service, clock
         self._types = types
         self._window_s = telemetry_window_s
+        self._strangers = Strangers(service)
         self.on_moved: Callable[[], None] = lambda: None
         self.position = 0
         self.head = 0
         self.moment: datetime | None = None
         self.live = False
+        self.anchor = (0, "")
+        self._has_begun = False
+        self._since: datetime | None = None
+
+    @property
+    def dropped(self) -> int:
+        """How many runs and beacons came that the journal did not sign."""
+        return self._strangers.dropped.total()
 
     @property
     def caught_up(self) -> bool:
         """Whether everything known to be recorded has been yielded and folded."""
         return self.live and self.position >= self.head
+
+    @property
+    def types(self) -> frozenset[str]:
+        """What is yielded."""
+        return self._types
+
+    @property
+    def telemetry_since(self) -> datetime | None:
+        """The moment from which on telemetry is yielded; None for all of it.
+
+        It is chosen once, when the log is first read: there is never a hole behind it.
+        """
+        if not self._has_begun:
+            self._has_begun = True
+            if self._window_s is not None:
+                self._since = self._clock.now() - timedelta(seconds=self._window_s)
+        return self._since
+
+    def begin_at(self, position: int, event_id: str, telemetry_since: datetime | None) -> None:
+        """Go on behind `position`: through there, and with telemetry since then, all is folded."""
+        self.position = self.head = position
+        self.anchor = (position, event_id)
+        self._has_begun, self._since = True, telemetry_since
 
     async def batches(self) -> Batches:
         """Yield batches for ever; asking for the next one says that the last one was folded."""
@@ -70,8 +105,7 @@ class Follower:
                 async with aclosing(self._catch_up()) as history:
                     async for batch in history:
                         yield batch
-                self.live = True
-                self.on_moved()
+                self._go_live()
                 async with aclosing(self._live(inbox)) as news:
                     async for batch in news:
                         yield batch
@@ -91,12 +125,18 @@ class Follower:
 
         Raises Unavailable.
         """
+        through, _, events, last = await self._page(types, after)
+        return through, events, last
+
+    async def _page(
+        self, types: frozenset[str] | None, after: int
+    ) -> tuple[int, str | None, list[Recorded], bool]:
         question = orjson.dumps(
             {
                 "op": "history",
                 "types": None if types is None else sorted(types),
                 "after": after,
-                "telemetry_since": self._telemetry_since(),
+                "telemetry_since": self.telemetry_since,
             }
         )
         try:
@@ -110,26 +150,27 @@ class Follower:
         through, head = int(headers["through"]), int(headers["head"])
         self.head = max(self.head, head)
         self._see(headers.get("now"))
-        return through, list(wire.decode_run(body)), through >= head
+        return through, headers.get("id"), list(wire.decode_run(body)), through >= head
 
-    def _telemetry_since(self) -> datetime | None:
-        # While live, a hole is filled whole; the window only bounds a start.
-        if self._window_s is None or self.live:
-            return None
-        return self._clock.now() - timedelta(seconds=self._window_s)
+    def _go_live(self) -> None:
+        self.live = True
+        # Whatever our own clock said, from here on nothing is too old.
+        if self._since is not None and self.moment is not None:
+            self._since = min(self._since, self.moment)
+        self.on_moved()
 
     async def _catch_up(self, until: int | None = None) -> Batches:
         """Yield pages of history to the head, asking for the next one while one is folded."""
-        page = asyncio.create_task(self.history(self._types, self.position))
+        page = asyncio.create_task(self._page(self._types, self.position))
         try:
             while True:
-                through, events, last = await page
+                through, event_id, events, last = await page
                 done = last or (until is not None and through >= until)
                 if not done:
-                    page = asyncio.create_task(self.history(self._types, through))
+                    page = asyncio.create_task(self._page(self._types, through))
                 if events:
                     yield events
-                self._move(through)
+                self._move(through, event_id)
                 if done:
                     return
         finally:
@@ -137,34 +178,50 @@ class Follower:
 
     async def _live(self, inbox: Inbox) -> Batches:
         while True:
-            delivery = await inbox.next(SILENCE_S)
-            if delivery is None:
-                raise Unavailable("no run and no beacon came")
+            delivery = await self._next(inbox)
             async with aclosing(self._take(inbox, delivery)) as batches:
                 async for batch in batches:
                     yield batch
 
+    async def _next(self, inbox: Inbox) -> Delivery:
+        """Return the journal's next word; what others say does not break its silence."""
+        until = self._clock.monotonic() + SILENCE_S
+        while True:
+            delivery = await inbox.next(max(0.0, until - self._clock.monotonic()))
+            if delivery is None:
+                raise Unavailable("no run and no beacon came")
+            if self._strangers.believes(delivery):
+                return delivery
+
     async def _take(self, inbox: Inbox, first: Delivery) -> Batches:
         """Yield what one delivery, and those that came right behind it, bring."""
         batch: list[Recorded] = []
-        reached = self.position
-        for delivery in await _all_ready(inbox, first):
+        reached, event_id = self.position, None
+        for delivery in await self._all_ready(inbox, first):
             start, end = self._span(delivery)
             if end > reached and start > reached + 1:
                 if batch:
                     yield batch
                     batch = []
-                self._move(reached)
+                self._move(reached, event_id)
                 async with aclosing(self._catch_up(until=end)) as pages:
                     async for page in pages:
                         yield page
-                reached = self.position
+                reached, event_id = self.position, None
             elif end > reached:
                 batch += self._events(delivery, reached)
-                reached = end
+                reached, event_id = end, delivery.headers.get("id")
         if batch:
             yield batch
-        self._move(reached)
+        self._move(reached, event_id)
+
+    async def _all_ready(self, inbox: Inbox, first: Delivery) -> list[Delivery]:
+        deliveries = [first]
+        while inbox.ready() and len(deliveries) < MAX_BATCH_RUNS:
+            more = await inbox.next(0)
+            if more is not None and self._strangers.believes(more):
+                deliveries.append(more)
+        return deliveries
 
     def _events(self, delivery: Delivery, reached: int) -> list[Recorded]:
         """Return what a run holds for us; without any of our types it is not even decoded."""
@@ -173,7 +230,9 @@ class Follower:
         events = wire.decode_run(delivery.body, self._types)
         return [event for event in events if event.position > reached]
 
-    def _move(self, position: int) -> None:
+    def _move(self, position: int, event_id: str | None) -> None:
+        if event_id is not None:
+            self.anchor = (position, event_id)
         if position > self.position:
             self.position = position
             self.on_moved()
@@ -193,11 +252,3 @@ class Follower:
         if moment is not None:
             seen = datetime.fromisoformat(moment)
             self.moment = seen if self.moment is None else max(self.moment, seen)
-
-
-async def _all_ready(inbox: Inbox, first: Delivery) -> list[Delivery]:
-    deliveries = [first]
-    while inbox.ready() and len(deliveries) < MAX_BATCH_RUNS:
-        if (more := await inbox.next(0)) is not None:
-            deliveries.append(more)
-    return deliveries

@@ -12,6 +12,8 @@ import structlog
 from contracts.envelope import Draft, Lease
 from contracts.events.control import LeaseAcquired
 from services.chassis.errors import Conflict, Fenced, Refused, Unavailable
+from services.chassis.strangers import Strangers
+from services.chassis.supervision import Together
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 RETRY_S = 0.3
+STALLED_S = 10.0
 
 
 @dataclass
@@ -52,6 +55,7 @@ class Leadership:
     ) -> None:
         self._bus, self._proposer, self._folding = bus, proposer, folding
         self._service, self._holder = service, holder
+        self._strangers = Strangers(service)
 
     async def terms(self) -> AsyncGenerator[Term, None]:
         """Yield a term each time this process becomes the active one; go on when it is over."""
@@ -77,9 +81,11 @@ class Leadership:
                         await inbox.close()
 
     async def _chosen(self, inbox: Inbox) -> None:
-        delivery = await inbox.next()
-        if delivery is not None:
+        """Return at the journal's first beacon: only the active one is given any."""
+        async for delivery in inbox:
             await delivery.ack()
+            if self._strangers.believes(delivery):
+                return
 
     async def _acquire(self) -> Accepted:
         """Record the next epoch; whoever recorded one in between makes us try the one after."""
@@ -100,6 +106,7 @@ class Leadership:
         try:
             with suppress(Unavailable):
                 async for delivery in inbox:
+                    self._strangers.believes(delivery)
                     await delivery.ack()
         finally:
             term.lost.set()
@@ -109,7 +116,7 @@ async def lead(
     leadership: Leadership, folding: Folding, act: Callable[[Term], Awaitable[None]]
 ) -> None:
     """Fold for ever, and act only while leading and only after folding the lease itself."""
-    async with asyncio.TaskGroup() as tasks:
+    async with Together() as tasks:
         tasks.create_task(folding.run())
         tasks.create_task(_contend(leadership, folding, act))
 
@@ -128,8 +135,22 @@ async def _contend(
                 log.info("term over", epoch=term.epoch, because=error.detail)
 
 
+async def _folded_up_to(term: Term, folding: Folding) -> None:
+    """Return when the lease is folded; a long history may take its time while it goes on.
+
+    Raises Unavailable when the fold stands still, or the term is lost meanwhile.
+    """
+    while folding.position < term.position:
+        before = folding.position
+        try:
+            await folding.reach(term.position, timeout_s=STALLED_S)
+        except Unavailable:
+            if folding.position == before or term.lost.is_set():
+                raise
+
+
 async def _serve(term: Term, folding: Folding, act: Callable[[Term], Awaitable[None]]) -> None:
-    await folding.reach(term.position, timeout_s=60.0)
+    await _folded_up_to(term, folding)
     acting = asyncio.ensure_future(act(term))
     losing = asyncio.create_task(term.lost.wait())
     try:

@@ -15,7 +15,7 @@ from contracts.envelope import Draft, Lease, Proposal, Proposed
 from services.chassis import wire
 from services.chassis.errors import Bug, Conflict, Fenced, QuartermasterError, Refused, Unavailable
 from services.chassis.ids import uuid7
-from services.chassis.outbox import MESSAGE_BYTES, MESSAGE_PROPOSALS, Outbox
+from services.chassis.outbox import MESSAGE_PROPOSALS, Outbox, encode, fitting
 from services.chassis.ports import Message
 
 if TYPE_CHECKING:
@@ -81,7 +81,10 @@ class Proposer:
     async def propose_all(
         self, proposals: Sequence[Sequence[Draft]], lease: Lease | None = None
     ) -> list[Accepted | QuartermasterError]:
-        """Return a verdict for each proposal; each is recorded whole or not at all."""
+        """Return a verdict for each proposal; each is recorded whole or not at all.
+
+        Those of one message are judged together; it takes several where they are many or large.
+        """
         if not proposals:
             return []
         return await self._send([self._proposal(drafts, lease) for drafts in proposals])
@@ -89,12 +92,12 @@ class Proposer:
     def offer(self, *drafts: Draft) -> None:
         """Hand over telemetry, each event its own proposal, and go on.
 
-        Raises Unavailable when too much waits already, Refused when one cannot be JSON.
+        Raises Unavailable when too much waits already, Refused when one cannot be sent.
         """
         if len(self._offered) + len(drafts) > BUFFER_EVENTS:
             raise Unavailable(f"{BUFFER_EVENTS} offered events wait for the broker")
         proposals = [self._proposal((draft,), None) for draft in drafts]
-        self._offered.extend([wire.encode_proposal(proposal) for proposal in proposals])
+        self._offered.extend([encode(proposal) for proposal in proposals])
         if self._flushing is None or self._flushing.done():
             self._flushing = asyncio.create_task(self._flush())
 
@@ -114,6 +117,7 @@ class Proposer:
         carrier: dict[str, str] = {}
         inject(carrier)
         ids = event_ids or [uuid7() for _ in drafts]
+        first = _first_of_chain(drafts, ids)
         events = tuple(
             Proposed(
                 event_id=event_id,
@@ -125,7 +129,7 @@ class Proposer:
                 actor=actor or self._actor,
                 expected_version=draft.expected_version,
                 causation_id=draft.causation_id,
-                correlation_id=draft.correlation_id,
+                correlation_id=draft.correlation_id if draft.causation_id else first,
                 trace=carrier.get("traceparent"),
             )
             for event_id, draft in zip(ids, drafts, strict=True)
@@ -141,7 +145,7 @@ class Proposer:
 
     async def _flush(self) -> None:
         while self._offered:
-            batch = self._next_offer()
+            batch = next(fitting(islice(self._offered, MESSAGE_PROPOSALS)))
             message = Message(wire.encode_proposals(batch))
             try:
                 await self._bus.publish(wire.EXCHANGE_PROPOSED, "proposal", message, mandatory=True)
@@ -152,14 +156,14 @@ class Proposer:
             for _ in batch:
                 self._offered.popleft()
 
-    def _next_offer(self) -> list[bytes]:
-        batch, size = [self._offered[0]], len(self._offered[0])
-        for proposal in islice(self._offered, 1, MESSAGE_PROPOSALS):
-            size += len(proposal)
-            if size > MESSAGE_BYTES:
-                break
-            batch.append(proposal)
-        return batch
+
+def _first_of_chain(drafts: Sequence[Draft], ids: Sequence[str]) -> str | None:
+    """Return what the events that nothing led to have in common: the first of them.
+
+    One alone needs no such mark, its own id says the same; telemetry stays as small as it is.
+    """
+    first = [id_ for draft, id_ in zip(drafts, ids, strict=True) if draft.causation_id is None]
+    return first[0] if len(first) > 1 else None
 
 
 _CLASSES: dict[str, type[QuartermasterError]] = {

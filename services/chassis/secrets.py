@@ -103,9 +103,9 @@ async def store(
     return SecretRef(secret_id=secret_id, version=answer["version"])
 
 
-async def forget(bus: Bus, secret_id: str) -> None:
-    """Have all versions of a secret erased; their numbers are never used again."""
-    await _ask(bus, {"op": "erase", "secret_id": secret_id})
+async def forget(bus: Bus, secret_id: str, version: int | None = None) -> None:
+    """Have one version of a secret erased, or all; their numbers are never used again."""
+    await _ask(bus, {"op": "erase", "secret_id": secret_id, "version": version})
 
 
 async def _ask(bus: Bus, question: dict[str, Any]) -> dict[str, Any]:

@@ -36,6 +36,11 @@ def event(position: int, type_: str) -> bytes:
 class Delivery:
     def __init__(self, routing_key: str, headers: dict, body: bytes = b"{}") -> None:
         self.routing_key, self.headers, self.body = routing_key, headers, body
+        self.user_id: str | None = "journal"
+
+    def signed(self, user_id: str | None):
+        self.user_id = user_id
+        return self
 
 
 class Broker:
@@ -202,6 +207,39 @@ async def test_a_run_without_its_types_is_passed_over_undecoded():
     broker.types = ["b.b"]
     follower = await followed(broker)
     assert follower.position == 1
+
+
+@pytest.mark.parametrize("sender", ["scheduler", "", None])
+async def test_a_run_or_beacon_the_journal_did_not_sign_changes_nothing(sender):
+    broker = Broker(["a.a"])
+    forged = [broker.run(1, 1).signed(sender), broker.beacon(99).signed(sender)]
+    forged[0].headers |= {"from": 2, "to": 2}
+    broker.inboxes = [[[forged[0], broker.beacon(1), forged[1]], [forged[1]]]]
+    follower = await followed(broker)
+    assert (follower.position, follower.head, follower.dropped) == (1, 1, 3)
+
+
+async def test_what_others_send_does_not_break_the_journals_silence(monkeypatch):
+    monkeypatch.setattr(module, "SILENCE_S", 0.05)
+
+    class Chatty(Inbox):
+        async def next(self, timeout_s=None):
+            if timeout_s == 0.0:
+                return None
+            await asyncio.sleep(0.001)
+            return broker.beacon(7).signed("scheduler")
+
+    broker = Broker(["a.a"])
+    chatty = Chatty([])
+
+    async def follow(service: str):
+        return chatty
+
+    broker.follow, broker.inboxes = follow, []
+    async with asyncio.timeout(20):
+        follower = await followed(broker)
+    assert chatty.closed
+    assert follower.head == 1
 
 
 async def test_a_closed_follower_closes_its_inbox():

@@ -5,13 +5,16 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from contracts.envelope import Lease
 from services.chassis import leadership as module
+from services.chassis import wire
 from services.chassis.clock import LogClock, SystemClock
 from services.chassis.errors import Bug, Unavailable
 from services.chassis.folding import Folding
 from services.chassis.follower import Follower
 from services.chassis.leadership import Leadership, lead
 from services.chassis.memory import MemoryBroker
+from services.chassis.ports import Message
 from services.chassis.proposer import Proposer
 from services.journal.adapters.memory import MemoryLog
 from services.journal.handlers import Journal
@@ -110,6 +113,32 @@ async def test_a_lost_connection_ends_the_term_and_another_begins_with_a_newer_e
     assert epochs == [1, 2]
 
 
+async def test_nobody_leads_by_a_beacon_that_the_journal_did_not_send(monkeypatch):
+    broker, clock = MemoryBroker(), SystemClock()
+    beacon = Message(b"{}", {"head": 0})
+    acting = asyncio.Event()
+
+    async def act(term) -> None:
+        acting.set()
+        await asyncio.Event().wait()
+
+    journal = Journal(broker.bus("journal"), MemoryLog(clock), clock)
+    monkeypatch.setattr(journal.publisher, "beacon", asyncio.Event().wait)
+    running = asyncio.create_task(journal.run())
+    async with leading(broker, act):
+        for _ in range(3):
+            stranger = broker.bus("node_monitor")
+            await stranger.publish(wire.EXCHANGE_RECORDED, wire.BEACON, beacon, mandatory=False)
+            await asyncio.sleep(0.01)
+        assert broker.depth("scheduler.lead") == 0
+        assert not acting.is_set()
+        ours = broker.bus("journal")
+        await ours.publish(wire.EXCHANGE_RECORDED, wire.BEACON, beacon, mandatory=False)
+        await reached(acting)
+    running.cancel()
+    await asyncio.wait({running})
+
+
 async def test_an_act_that_finds_the_other_side_away_leads_again(broker):
     calls = []
     again = asyncio.Event()
@@ -134,3 +163,33 @@ async def test_a_bug_in_the_act_ends_it_all(broker):
         await asyncio.wait({task}, timeout=SOON_S)
         assert task.exception() is not None
         assert not broker.queue("scheduler.lead").inboxes
+
+
+class History:
+    """A fold that gets so far in each of the times it is waited for."""
+
+    def __init__(self, steps: list[int]) -> None:
+        self.position, self._steps = 0, steps
+
+    async def reach(self, position: int, timeout_s: float) -> None:
+        self.position += self._steps.pop(0) if self._steps else 0
+        if self.position < position:
+            raise Unavailable(f"not in {timeout_s:g} s")
+
+
+async def test_a_long_history_may_take_its_time_while_it_goes_on():
+    history = History([3, 1, 6])
+    await module._folded_up_to(module.Term(Lease("scheduler", 1), 10), history)
+    assert history.position == 10
+
+
+async def test_a_fold_that_stands_still_ends_the_term():
+    with pytest.raises(Unavailable):
+        await module._folded_up_to(module.Term(Lease("scheduler", 1), 10), History([3, 0, 6]))
+
+
+async def test_a_term_that_is_lost_does_not_wait_for_its_history():
+    term = module.Term(Lease("scheduler", 1), 10)
+    term.lost.set()
+    with pytest.raises(Unavailable):
+        await module._folded_up_to(term, History([3, 7]))

@@ -5,7 +5,7 @@ import asyncio
 import orjson
 import pytest
 
-from contracts.envelope import Draft
+from contracts.envelope import Cause, Draft
 from contracts.events.environment import EnvironmentCreated
 from services.chassis import outbox, wire
 from services.chassis.clock import SystemClock
@@ -119,6 +119,54 @@ async def test_offers_go_in_messages_that_are_not_too_large(bus, proposer):
     assert sum(len(orjson.loads(body)["proposals"]) for body in bus.bodies) == 60
 
 
+async def test_many_proposals_at_once_go_in_messages_that_are_not_too_large(bus, proposer):
+    proposals = [[created(more="x" * 50_000, number=n)] for n in range(60)]
+    async with asyncio.timeout(SOON_S):
+        verdicts = await proposer.propose_all(proposals)
+    assert len(verdicts) == 60
+    assert all(len(body) <= outbox.MESSAGE_BYTES + 1000 for body in bus.bodies)
+    assert len(bus.bodies) == 3
+    sent = [each for body in bus.bodies for each in orjson.loads(body)["proposals"]]
+    assert [each["events"][0]["data"]["number"] for each in sent] == list(range(60))
+
+
+async def test_no_message_holds_more_proposals_than_its_share(bus, proposer):
+    async with asyncio.timeout(SOON_S):
+        await proposer.propose_all([[created()]] * (2 * outbox.MESSAGE_PROPOSALS + 1))
+    counts = [len(orjson.loads(body)["proposals"]) for body in bus.bodies]
+    assert counts == [outbox.MESSAGE_PROPOSALS, outbox.MESSAGE_PROPOSALS, 1]
+
+
+async def test_what_goes_in_several_messages_is_never_judged_out_of_order(bus, proposer):
+    bus.answers = [Unavailable("away"), Unavailable("away")]
+    async with asyncio.timeout(SOON_S):
+        await proposer.propose_all([[created(more="x" * 600_000, number=n)] for n in range(3)])
+    numbers = [
+        [each["events"][0]["data"]["number"] for each in orjson.loads(body)["proposals"]]
+        for body in bus.bodies
+    ]
+    assert numbers == [[0], [0], [0], [1], [2]]
+
+
+async def test_what_no_broker_takes_is_refused_before_it_is_sent(bus, proposer):
+    huge = created(more="x" * outbox.PROPOSAL_BYTES)
+    with pytest.raises(Refused, match="bytes"):
+        await proposer.propose(created(), huge)
+    with pytest.raises(Refused, match="bytes"):
+        await proposer.propose_all([[created()], [huge]])
+    with pytest.raises(Refused, match="bytes"):
+        proposer.offer(huge)
+    assert bus.bodies == []
+
+
+async def test_a_proposal_larger_than_a_message_has_one_of_its_own(bus, proposer):
+    large = [created(more="x" * 600_000), created(more="x" * 600_000)]
+    async with asyncio.timeout(SOON_S):
+        await proposer.propose_all([[created()], large, [created()]])
+    counts = [len(orjson.loads(body)["proposals"]) for body in bus.bodies]
+    assert counts == [1, 1, 1]
+
+
 async def test_one_who_gave_up_harms_nobody_in_the_same_message(bus, proposer):
     bus.open.clear()
     tasks = [asyncio.create_task(proposer.propose(created())) for _ in range(6)]
@@ -137,3 +185,14 @@ def test_proposals_survive_the_wire(proposer):
     assert sent[0] == sent[1]
     assert [event["event_id"] for event in sent[0]["events"]] == ["a", "b"]
     assert sent[0]["events"][0]["data"]["more"] == "Grüße 🚀"
+
+
+async def test_what_is_proposed_together_without_a_cause_begins_one_chain(bus, proposer):
+    cause = Cause("e-0", "e-first", 7)
+    await proposer.propose(created(), created().because(cause), created(), event_ids=list("abc"))
+    (proposal,) = orjson.loads(bus.bodies[0])["proposals"]
+    assert [each["correlation_id"] for each in proposal["events"]] == ["a", "e-first", "a"]
+    assert [each["causation_id"] for each in proposal["events"]] == [None, "e-0", None]
+    await proposer.propose(created())
+    (alone,) = orjson.loads(bus.bodies[1])["proposals"]
+    assert alone["events"][0]["correlation_id"] is None

@@ -5,6 +5,7 @@ import hashlib
 import json
 import stat
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -123,6 +124,33 @@ def test_a_recycled_id_is_not_our_process(tmp_path: Path) -> None:
     processes.kill(record)
     assert record.exists()
     assert not psutil.pid_exists(ours.pid)
+
+
+STARTER = """
+import sys
+from pathlib import Path
+from deploy.local import processes
+root = Path(sys.argv[1])
+processes.spawn(
+    ["sleep", "61.75"], word="61.75", record=root / "sleep.json", log=root / "log",
+    env={"PATH": "/usr/bin:/bin"}, outlives=sys.argv[2] == "outlives",
+)
+"""
+
+
+@pytest.mark.parametrize("how", ["outlives", "does not"])
+def test_only_what_is_meant_to_outlives_its_starter_in_silence(tmp_path: Path, how: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-c", STARTER, str(tmp_path), how],
+        env={"PYTHONPATH": str(Path(__file__).parents[3])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    record = tmp_path / "sleep.json"
+    assert processes.find(processes.recall(record)) is not None
+    processes.kill(record)
+    assert ("still running" in done.stderr) == (how == "does not")
 
 
 def test_half_a_record_counts_as_none(tmp_path: Path) -> None:

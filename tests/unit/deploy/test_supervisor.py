@@ -80,7 +80,20 @@ async def test_what_a_killed_supervisor_left_is_found_and_ended(tmp_path: Path) 
     for task in before._watching.values():
         task.cancel()
     assert await clear_leftovers(tmp_path) == ["left"]
-    assert not _lives(pid)
+    assert not psutil.pid_exists(pid)  # nor is its body left
+
+
+async def test_a_part_that_dies_just_before_the_stop_leaves_nothing(
+    supervisor: Supervisor,
+) -> None:
+    supervisor.start([Part("sleeper", SLEEPS, ENVIRONMENT)])
+    await _until(lambda: supervisor.pid_of("sleeper"))
+    pid = supervisor.pid_of("sleeper") or 0
+    os.kill(pid, signal.SIGKILL)
+    while _lives(pid):  # without giving its watcher a turn
+        pass
+    await supervisor.stop()
+    assert not psutil.pid_exists(pid)
 
 
 async def test_the_log_of_the_start_before_is_kept_beside(
