@@ -11,6 +11,7 @@ from contracts.events import (
     environment,
     gpu,
     instance,
+    log,
     model,
     node,
     queue,
@@ -52,6 +53,7 @@ LEADERS = ("scheduler", "node_monitor", "queue_sampler", "deployer", "alerter")
 _ENTRIES = (
     _fact(environment.EnvironmentCreated, "gateway"),
     _fact(environment.EnvironmentUpdated, "gateway"),
+    _fact(environment.EnvironmentJoined, "gateway"),
     _fact(environment.EnvironmentDeleted, "gateway"),
     _fact(model.ModelRegistered, "gateway"),
     _fact(model.ModelUpdated, "gateway"),
@@ -104,6 +106,8 @@ _ENTRIES = (
     _fact(control.NameReleased, "gateway"),
     _fact(control.SecretRotated, "vault", "gateway"),
     _fact(control.FoldSkipped, "gateway"),
+    _fact(control.RebuildAsked, "gateway"),
+    _fact(log.LogPartitionSealed, "journal"),
 )
 
 CATALOGUE: dict[tuple[str, int], Entry] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
@@ -31,11 +31,29 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
+class Cause:
+    """An event that leads to others, as a state keeps it.
+
+    correlation_id: the first event of its chain, which everything that comes of it shares.
+    """
+
+    event_id: str
+    correlation_id: str
+    position: int
+
+    @classmethod
+    def of(cls, recorded: Recorded) -> Cause:
+        """Return an event as the cause of another; without a chain before it, it begins one."""
+        first = recorded.meta.correlation_id or recorded.event_id
+        return cls(recorded.event_id, first, recorded.position)
+
+
+@dataclass(frozen=True, slots=True)
 class Draft:
     """What a pure decision wants recorded: no id, no time, no I/O.
 
     expected_version: the stream's version before this event; 0 means the stream must be new.
-    causation_id: the event that led to it.
+    causation_id: the event that led to it. correlation_id: the first event of that chain.
     """
 
     stream: str
@@ -43,6 +61,12 @@ class Draft:
     expected_version: int | None = None
     causation_id: str | None = None
     correlation_id: str | None = None
+
+    def because(self, cause: Cause | None) -> Draft:
+        """Return the same with what led to it; None: nothing in the log did."""
+        if cause is None:
+            return self
+        return replace(self, causation_id=cause.event_id, correlation_id=cause.correlation_id)
 
 
 @dataclass(frozen=True, slots=True)

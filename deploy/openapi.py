@@ -30,6 +30,7 @@ def of_gateway() -> dict[str, Any]:
         commands=_NOTHING,
         reads=_NOTHING,
         journal=_NOTHING,
+        scheduler=_NOTHING,
         envelopes=Envelopes(API, lambda: datetime.now(UTC)),
         targets=Targets(anywhere, anywhere),
         health=Health("gateway"),

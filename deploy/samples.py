@@ -51,6 +51,7 @@ VALUES: dict[str, Any] = {
     "load_s": 41.0,
     "log_tail": "CUDA error: out of memory",
     "max_instances": 4,
+    "member_id": "model-llama",
     "memory_mb": 81920,
     "memory_used_mb": 40960,
     "message_id": "01932d5e-7b1c-7c3a-9f00-2b6a4d1e8c55",

@@ -96,7 +96,11 @@ class AgentNode:
                 stdout=log,
                 stderr=log,
             )
-        wait_for(self._answers, "the agent's health")
+        try:
+            wait_for(self._answers, "the agent's health")
+        except BaseException:
+            self.close()  # nobody else will: a fixture that fails has nothing to close
+            raise
         return self
 
     def _answers(self) -> bool:
@@ -162,6 +166,11 @@ class AgentNode:
     def close(self) -> None:
         self.http.close()
         if self.process is not None and self.process.poll() is None:
-            self.end(signal.SIGTERM)
-        for worker in self.workers():
+            try:
+                self.end(signal.SIGTERM)
+            except subprocess.TimeoutExpired:
+                self.end(signal.SIGKILL)
+        workers = self.workers()
+        for worker in workers:
             worker.kill()
+        psutil.wait_procs(workers, DEADLINE_S)

@@ -81,10 +81,17 @@ class Log:
             schema_version=draft.event.schema_version,
             data=draft.event.model_dump(mode="json"),
             recorded_at=self.now,
-            meta=Meta("test", self.now.isoformat(), "test"),
+            meta=Meta(
+                "test", self.now.isoformat(), "test", draft.causation_id, draft.correlation_id
+            ),
         )
         self.events.append(recorded)
         return recorded
+
+    def find(self, event_id: str | None) -> Recorded | None:
+        """Return the event of an id, or None."""
+        position = int(event_id[-12:]) if event_id else 0
+        return self.events[position - 1] if position else None
 
     def accepts(self, drafts: Sequence[Draft]) -> bool:
         """Return whether an atomic proposal's expected versions fit."""

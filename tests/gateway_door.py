@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI
 
+    from services.gateway.handlers.commands import Commands
+
 TOKEN = "a-token-of-many-letters"
 BEARER = {"authorization": f"Bearer {TOKEN}"}
 
@@ -130,6 +132,12 @@ class Door:
     async def a_node(self, environment_id: str, **changes: Any) -> dict[str, Any]:
         return await self.made("/nodes", a_node(environment_id, **changes))
 
+    @property
+    def commands(self) -> Commands:
+        """What carries out this gateway's commands."""
+        commands: Commands = self.app.state.doors.commands
+        return commands
+
     def types(self) -> list[str]:
         """Return the types of all recorded events, in order."""
         return [row["type"] for row in self.world.log._rows]
@@ -173,24 +181,35 @@ def settings(**changes: Any) -> Settings:
 @asynccontextmanager
 async def a_door() -> AsyncIterator[Door]:
     async with a_world() as world:
-        bus, vault_bus = world.broker.bus("gateway"), world.broker.bus("vault")
-        state, keys, query, secrets = State(), MemoryKeys(), FakeQuery(), MemorySecrets()
-        follower = Follower(bus, "gateway", State.TYPES, world.clock)
-        folding = Folding(follower, state.apply, LogClock(world.clock), service="gateway")
+        vault_bus, secrets = world.broker.bus("vault"), MemorySecrets()
         vault = Vault(secrets, AesGcm(bytes(range(32))))
-        reads = QueryService("http://query", transport=httpx2.MockTransport(query))
-        app = wire(world.context("gateway"), settings(), bus, folding, state, keys, reads)
-        transport = httpx2.ASGITransport(app)
-        tasks = [
-            asyncio.create_task(folding.run()),
-            asyncio.create_task(answer_questions(vault_bus, vault, world.clock.sleep)),
-        ]
-        async with httpx2.AsyncClient(
-            transport=transport, base_url="http://gateway", headers=BEARER
-        ) as client:
-            yield Door(world, app, client, state, folding, keys, query, secrets)
-        for task in tasks:
-            await ended(task)
-        await reads.close()
-        await bus.close()
+        answering = asyncio.create_task(answer_questions(vault_bus, vault, world.clock.sleep))
+        async with _a_gateway(world, MemoryKeys(), secrets) as door:
+            yield door
+        await ended(answering)
         await vault_bus.close()
+
+
+@asynccontextmanager
+async def a_door_beside(door: Door) -> AsyncIterator[Door]:
+    """Another gateway process before the same log, keys and vault."""
+    async with _a_gateway(door.world, door.keys, door.secrets) as other:
+        yield other
+
+
+@asynccontextmanager
+async def _a_gateway(world: World, keys: MemoryKeys, secrets: MemorySecrets) -> AsyncIterator[Door]:
+    bus, state, query = world.broker.bus("gateway"), State(), FakeQuery()
+    follower = Follower(bus, "gateway", State.TYPES, world.clock)
+    folding = Folding(follower, state.apply, LogClock(world.clock), service="gateway")
+    reads = QueryService("http://query", transport=httpx2.MockTransport(query))
+    app = wire(world.context("gateway"), settings(), bus, folding, state, keys, reads)
+    transport = httpx2.ASGITransport(app)
+    running = asyncio.create_task(folding.run())
+    async with httpx2.AsyncClient(
+        transport=transport, base_url="http://gateway", headers=BEARER
+    ) as client:
+        yield Door(world, app, client, state, folding, keys, query, secrets)
+    await ended(running)
+    await reads.close()
+    await bus.close()

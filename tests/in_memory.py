@@ -17,6 +17,7 @@ from services.chassis.memory import MemoryBroker
 from services.chassis.proposer import Proposer
 from services.chassis.run import Context
 from services.journal.adapters.memory import MemoryLog
+from services.journal.adapters.memory_board import jobs_in_memory
 from services.journal.handlers import Journal
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ async def a_world() -> AsyncIterator[World]:
     broker, clock = MemoryBroker(), SystemClock()
     log = MemoryLog(clock)
     bus = broker.bus("journal")
-    journal = asyncio.create_task(Journal(bus, log, clock).run())
+    journal = asyncio.create_task(Journal(bus, log, clock, jobs_=jobs_in_memory(log)).run())
     try:
         yield World(broker, log, clock)
     finally:

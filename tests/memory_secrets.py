@@ -28,8 +28,8 @@ class MemorySecrets:
     async def get(self, secret_id: str, version: int) -> Kept | None:
         return self.rows.get((secret_id, version))
 
-    async def erase(self, secret_id: str) -> int:
-        mine = [key for key in self.rows if key[0] == secret_id]
+    async def erase(self, secret_id: str, version: int | None = None) -> int:
+        mine = [key for key in self.rows if key[0] == secret_id and version in {None, key[1]}]
         for key in mine:
             self.rows[key] = None
         return len(mine)

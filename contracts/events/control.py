@@ -47,3 +47,11 @@ class FoldSkipped(Event):
     position: Count
     event_id: Name
     why: Text
+
+
+class RebuildAsked(Event):
+    """Somebody wants read models made anew from history; none named: all of them."""
+
+    type = "rebuild.asked"
+    rebuild_id: Id
+    models: tuple[Id, ...] = ()

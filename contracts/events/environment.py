@@ -1,7 +1,9 @@
 """Environments: the walls between teams and stages."""
 
+from typing import Literal
+
 from contracts.envelope import Event
-from contracts.types import EnvironmentId, Name, Text
+from contracts.types import EnvironmentId, Id, Name, Text
 
 
 class EnvironmentCreated(Event):
@@ -20,6 +22,19 @@ class EnvironmentUpdated(Event):
     environment_id: EnvironmentId
     name: Name
     description: Text = ""
+
+
+class EnvironmentJoined(Event):
+    """A model or a node moved in, so that nobody deletes the environment without having seen it.
+
+    It is recorded together with what it tells of. Moving out leaves no such mark: whoever deletes
+    an environment that is emptier than they know is right all the same.
+    """
+
+    type = "environment.joined"
+    environment_id: EnvironmentId
+    kind: Literal["model", "node"]
+    member_id: Id
 
 
 class EnvironmentDeleted(Event):

@@ -48,6 +48,7 @@ class ModelDeleted(Event):
 
     type = "model.deleted"
     model_id: ModelId
+    environment_id: EnvironmentId | None = None
 
 
 class ModelFloorUnmet(Event):

@@ -44,6 +44,7 @@ class NodeDeleted(Event):
 
     type = "node.deleted"
     node_id: NodeId
+    environment_id: EnvironmentId | None = None
 
 
 class NodeReported(Event):

@@ -55,4 +55,8 @@ def service(name: str, environment: dict[str, str]) -> Iterator[subprocess.Popen
         yield process
     finally:
         process.terminate()
-        process.wait(10)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -1,241 +1,196 @@
-"""A long history of a working fleet, written into a log through its own append function."""
+"""`just bench history`: pages of histories and blames over a million events, and what they cost."""
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from itertools import islice
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
 
-import orjson
+import httpx2
 
-from contracts.catalogue import TELEMETRY_TYPES
-from contracts.envelope import Event
-from contracts.events.environment import EnvironmentCreated
-from contracts.events.gpu import GpuAllocated, GpuFreed
-from contracts.events.instance import (
-    InstanceStarted,
-    InstanceStartRequested,
-    InstanceStopped,
-    InstanceStopRequested,
-)
-from contracts.events.model import ModelDeferred, ModelRegistered
-from contracts.events.node import (
-    NodeCameOnline,
-    NodeInventoryChanged,
-    NodeRegistered,
-    NodeReported,
-)
-from contracts.events.queue import QueueSampled
-from contracts.types import Alternative, Gpu, GpuUse, InstanceReport, Launch, QueueAddress, Reason
-from services.chassis.database import Database
+from deploy.bench.caused import HOT, MODELS, NODES, write
+from deploy.bench.engines import fresh_engines
+from deploy.bench.table import last_line, middle, percentile, show
+from deploy.local.engines import Engines
+from services.chassis.clock import SystemClock
+from services.chassis.database import Database, connect_pool
 from services.chassis.ids import uuid7
 from services.journal.adapters.postgres import PostgresLog
+from services.journal.append import GroupAppender
 from services.journal.records import Command, Entry
 
-NODES, GPUS, MODELS = 40, 8, 60
-CHUNK = 5_000
-# How often each thing happens, of a hundred.
-QUEUE_SAMPLES, NODE_REPORTS, DEFERRALS = 55, 30, 3
-META = orjson.dumps(
-    {"actor": "scheduler", "occurred_at": "2026-01-01T00:00:00.000000Z", "proposer": "scheduler"}
-).decode()
-
-Said = tuple[str, Event]
-
-
-async def write(database: Database, count: int) -> None:
-    """Append so many events of a fleet's life."""
-    log = PostgresLog(database)
-    said = fleet_life(random.Random(7))  # noqa: S311 (the same story every time)
-    left = count
-    while left > 0:
-        chunk = list(islice(said, min(CHUNK, left)))
-        await log.append([Command((_entry(stream, event),)) for stream, event in chunk])
-        left -= len(chunk)
+EVENTS = 1_000_000
+ASKED, WARM_UP = 400, 20
+LIMIT = 50
+ROUNDS, APPENDS = 6, 150
+INDEX = """
+create index by_cause on log.facts ((meta->>'causation_id'))
+ where meta->>'causation_id' is not null"""
+META = '{"actor":"bench","occurred_at":"2026-01-01T00:00:00Z","proposer":"gateway"'
+DATA = '{"environment_id":"e","name":"n","description":"' + "x" * 440 + '"}'
+TYPES = "instance.died,model.registered"
 
 
-def fleet_life(chance: random.Random) -> Iterator[Said]:
-    """Yield a fleet's events without end: its beginning, then what goes on every day."""
-    yield from _beginning()
-    running: dict[str, tuple[str, str, str]] = {}
-    free = [(f"n{node}", gpu(node, index)) for node in range(NODES) for index in range(GPUS)]
-    number = 0
-    while True:
-        drawn = chance.random() * 100
-        if drawn < QUEUE_SAMPLES:
-            yield _sampled(f"m{chance.randrange(MODELS)}", chance.randrange(500))
-        elif drawn < QUEUE_SAMPLES + NODE_REPORTS:
-            yield _reported(chance.randrange(NODES), chance)
-        elif drawn < QUEUE_SAMPLES + NODE_REPORTS + DEFERRALS:
-            yield _deferred(f"m{chance.randrange(MODELS)}")
-        elif free and chance.random() < 0.5:  # noqa: PLR2004
-            number += 1
-            node, uuid = free.pop(chance.randrange(len(free)))
-            running[f"i-{number}"] = (f"m{chance.randrange(MODELS)}", node, uuid)
-            yield from _start(f"i-{number}", *running[f"i-{number}"])
-        elif running:
-            instance = chance.choice(list(running))
-            place = running.pop(instance)
-            free.append(place[1:])
-            yield from _stop(instance, *place)
+def main(arguments: Sequence[str]) -> None:
+    """Measure everything and print it."""
+    events = int(arguments[0]) if arguments else EVENTS
+    with fresh_engines() as engines:
+        price = asyncio.run(append_price(engines))
+    with fresh_engines() as engines:
+        asyncio.run(_measure(engines, events, price))
 
 
-def gpu(node: int, index: int) -> str:
-    """Return the UUID of a GPU."""
-    return f"GPU-5f3c1a2b-8d4e-4c6f-{node:04d}-{index:012d}"
+async def _measure(engines: Engines, events: int, price: float) -> None:
+    owner = await connect_pool(engines.owner_url(), service="bench", min_size=1, max_size=2)
+    _say(f"writing {events:,} events")
+    await write(owner, events)
+    _say("projecting")
+    took_s = await _project(engines)
+    await owner.execute("vacuum analyze")
+    sizes = await _sizes(owner)
+    _say("asking")
+    times = await _ask(engines, events)
+    rows = [
+        (name, percentile(each, 50), percentile(each, 99), max(each))
+        for name, each in sorted(times.items())
+    ]
+    show(f"{events:,} events, pages of {LIMIT}", ("read", "p50 ms", "p99 ms", "worst ms"), rows)
+    await owner.close()
+    last_line(
+        {
+            **{f"{name}_p99_ms": round(p99, 2) for name, _, p99, _ in rows},
+            "append_price_of_an_index": round(price, 3),
+            "projected_per_s": round(events / took_s),
+            **sizes,
+        }
+    )
 
 
-def _beginning() -> Iterator[Said]:
-    yield "environment/prod", EnvironmentCreated(environment_id="prod", name="production")
-    for number in range(MODELS):
-        model = f"m{number}"
-        yield (
-            f"model/{model}",
-            ModelRegistered(
-                model_id=model,
-                environment_id="prod",
-                name=f"model {number}",
-                queue=QueueAddress(
-                    host="rabbit.test", name=f"inference.{model}", username="sampler"
-                ),
-                average_inference_time_s=2.0,
-                launch=Launch(template="vllm", parameters={"model_path": f"/models/{model}"}),
-                max_instances=8,
-            ),
-        )
-    for number in range(NODES):
-        node = f"n{number}"
-        yield (
-            f"node/{node}",
-            NodeRegistered(
-                node_id=node,
-                environment_id="prod",
-                name=node,
-                agent_url=f"https://{node}.test:9400",
-                available_gpu_ids=tuple(range(GPUS)),
-            ),
-        )
-        yield f"node/{node}", NodeCameOnline(node_id=node, boot_id=f"boot-{node}")
-        yield (
-            f"node/{node}",
-            NodeInventoryChanged(
-                node_id=node,
-                boot_id=f"boot-{node}",
-                gpus=tuple(Gpu(**_gpu(number, index)) for index in range(GPUS)),
-                supported_models=tuple(f"model {number}" for number in range(MODELS)),
-            ),
-        )
+def _say(what: str) -> None:
+    print(f"... {what}", file=sys.stderr, flush=True)
 
 
-def _gpu(node: int, index: int) -> dict[str, object]:
+async def _project(engines: Engines) -> float:
+    from services.projector.service import project_all  # noqa: PLC0415 (imports a whole service)
+
+    database = await connect_pool(
+        engines.urls("projector")["QM_DATABASE_URL"], service="projector", min_size=1, max_size=3
+    )
+    begun = time.perf_counter()
+    await project_all(database)
+    await database.close()
+    return time.perf_counter() - begun
+
+
+async def _sizes(owner: Database) -> dict[str, int]:
+    """Return how many bytes the two read models and the facts have."""
+    names = ("rm.history", "rm.causes", "log.facts")
     return {
-        "uuid": gpu(node, index),
-        "index": index,
-        "name": "NVIDIA H100 80GB HBM3",
-        "memory_mb": 81_559,
+        f"{name}_mb": int(await owner.fetchval("select pg_total_relation_size($1::regclass)", name))
+        >> 20
+        for name in names
     }
 
 
-def _sampled(model: str, length: int) -> Said:
-    event = QueueSampled(
-        model_id=model,
-        length=length,
-        ready=length,
-        unacknowledged=0,
-        consumers=2,
-        published_total=100_000 + length,
-    )
-    return f"queue-samples/{model}", event
+async def _ask(engines: Engines, events: int) -> dict[str, list[float]]:
+    """Return how long reads took (ms), by kind: of hot subjects and cold, at any depth."""
+    from services.query.adapters.checkpoint import CheckpointWatch  # noqa: PLC0415
+    from services.query.adapters.events import DatabaseEvents  # noqa: PLC0415
+    from services.query.adapters.reader import DatabaseReader  # noqa: PLC0415
+    from services.query.handlers import TimeMachine  # noqa: PLC0415
+    from services.query.routes import application, history  # noqa: PLC0415
+
+    pool = await connect_pool(engines.urls("query")["QM_DATABASE_URL"], service="query", max_size=4)
+    checkpoint = CheckpointWatch(pool, wait_s=5.0)
+    reader = DatabaseReader(pool, checkpoint)
+    routes = history.routes(reader, TimeMachine(DatabaseEvents(pool, checkpoint)))
+    transport = httpx2.ASGITransport(application(reader, routes))
+    chance = random.Random(7)  # noqa: S311 (an order, not a secret)
+    times: dict[str, list[float]] = defaultdict(list)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://bench") as client:
+        for number in range(ASKED + WARM_UP):
+            for name, path, params in _questions(chance, events):
+                begun = time.perf_counter()
+                answer = await client.get(path, params=params)
+                if answer.status_code not in (200, 404):
+                    raise RuntimeError(answer.text)
+                if number >= WARM_UP:
+                    times[name].append((time.perf_counter() - begun) * 1000)
+    await pool.close()
+    return times
 
 
-def _reported(node: int, chance: random.Random) -> Said:
-    uses = tuple(
-        GpuUse(
-            **_gpu(node, index),
-            memory_used_mb=chance.randrange(81_559),
-            utilization_percent=round(chance.random() * 100, 1),
+def _questions(chance: random.Random, events: int) -> list[tuple[str, str, dict[str, Any]]]:
+    subject = chance.choice(
+        (
+            f"model/{HOT}",
+            f"model/m{chance.randrange(MODELS)}",
+            f"node/n{chance.randrange(NODES)}",
+            f"gpu/GPU-n{chance.randrange(NODES)}-0",
+            f"instance/i-{chance.randrange(events // 8)}",
+            "environment/bench",
         )
-        for index in range(GPUS)
     )
-    runs = tuple(
-        InstanceReport(
-            instance_id=f"i-{node}-{index}",
-            model_name="model 1",
-            gpu_uuid=gpu(node, index),
-            pid=4000 + index,
-            state="ready",
-            endpoint=f"http://n{node}.test:800{index}",
+    order = {"order": chance.choice(("asc", "desc")), "limit": LIMIT}
+    deep = {**order, "until": chance.randrange(1, events)}
+    then = {**order, "as_of": chance.randrange(1, events)}
+    path = f"/history/{subject}"
+    return [
+        ("groups", path, order | {"zoom": "groups"}),
+        ("groups deep", path, deep | {"zoom": "groups"}),
+        ("timeline", path, order | {"zoom": "timeline"}),
+        ("timeline deep", path, deep | {"zoom": "timeline"}),
+        ("timeline as_of", path, then | {"zoom": "timeline"}),
+        ("rare types", f"/history/model/{HOT}", order | {"zoom": "timeline", "types": TYPES}),
+        ("events", path, order | {"zoom": "events"}),
+        ("blame", f"/blame/{chance.randrange(1, events)}", {}),
+    ]
+
+
+async def append_price(engines: Engines) -> float:
+    """Return what is left of the rate of appends with an index over the causes in the log."""
+    _say("appending, without and with an index over causes")
+    owner = await connect_pool(engines.owner_url(), service="bench", min_size=1, max_size=2)
+    journal = await connect_pool(
+        engines.urls("journal")["QM_DATABASE_URL"], service="bench", min_size=2, max_size=4
+    )
+    appender = GroupAppender(PostgresLog(journal), SystemClock())
+    running = asyncio.create_task(appender.run())
+    rates: dict[bool, list[float]] = {False: [], True: []}
+    for number in range(ROUNDS * 2 + 1):
+        indexed = number % 2 == 1
+        await owner.execute(INDEX if indexed else "drop index if exists log.by_cause")
+        rate = await _append(appender)
+        if number:
+            rates[indexed].append(rate)
+    await owner.execute("drop index if exists log.by_cause")
+    running.cancel()
+    await journal.close()
+    await owner.close()
+    return middle(rates[True]) / middle(rates[False])
+
+
+async def _append(appender: GroupAppender) -> float:
+    begun = time.perf_counter()
+
+    async def call() -> None:
+        for _ in range(APPENDS // 4):
+            await appender.append([_caused(100)])
+
+    await asyncio.gather(*(call() for _ in range(4)))
+    return (APPENDS // 4) * 400 / (time.perf_counter() - begun)
+
+
+def _caused(count: int) -> Command:
+    stream = f"environment/{uuid7()}"
+    meta = f'{META},"causation_id":"{uuid7()}","correlation_id":"{uuid7()}"}}'
+    return Command(
+        tuple(
+            Entry(uuid7(), stream, "environment.created", 1, DATA, meta, telemetry=False)
+            for _ in range(count)
         )
-        for index in range(GPUS // 2)
-    )
-    event = NodeReported(
-        node_id=f"n{node}", boot_id=f"boot-n{node}", gpus=uses, instances=runs, answer_ms=12.5
-    )
-    return f"node-reports/n{node}", event
-
-
-def _reason() -> Reason:
-    lost = tuple(
-        Alternative(subject=f"n{number}", code="gpu_taken", numbers={"free": 0, "wait_s": 12.0})
-        for number in range(3)
-    )
-    return Reason(
-        code="busy_queue",
-        numbers={"wait_s": 57.5, "threshold_s": 30.0, "messages": 23},
-        position=4711,
-        now=datetime(2026, 1, 1, tzinfo=UTC),
-        strategy="busy first",
-        alternatives=lost,
-        rejected={"unsupported": 3, "offline": 1},
-    )
-
-
-def _deferred(model: str) -> Said:
-    return f"model-floor/{model}", ModelDeferred(model_id=model, reason=_reason())
-
-
-def _place(instance: str, model: str, node: str, uuid: str) -> dict[str, str]:
-    return {"instance_id": instance, "model_id": model, "node_id": node, "gpu_uuid": uuid}
-
-
-def _start(instance: str, model: str, node: str, uuid: str) -> Iterator[Said]:
-    place = _place(instance, model, node, uuid)
-    yield f"gpu/{uuid}", GpuAllocated.model_validate(place)
-    yield (
-        f"instance/{instance}",
-        InstanceStartRequested.model_validate(
-            {
-                **place,
-                "model_name": model,
-                "gpu_index": 0,
-                "boot_id": f"boot-{node}",
-                "launch": Launch(template="vllm", parameters={"model_path": f"/models/{model}"}),
-                "epoch": 3,
-                "reason": _reason(),
-            }
-        ),
-    )
-    started = {**place, "pid": 4711, "endpoint": f"http://{node}.test:8001", "load_s": 41.0}
-    yield f"instance/{instance}", InstanceStarted.model_validate(started)
-
-
-def _stop(instance: str, model: str, node: str, uuid: str) -> Iterator[Said]:
-    place = _place(instance, model, node, uuid)
-    stop = {**place, "reason": _reason()}
-    yield f"instance/{instance}", InstanceStopRequested.model_validate(stop)
-    yield f"instance/{instance}", InstanceStopped.model_validate({**place, "exit_code": 0})
-    freed = GpuFreed.model_validate({**place, "because": "stopped"})
-    yield f"gpu/{uuid}", freed
-
-
-def _entry(stream: str, event: Event) -> Entry:
-    return Entry(
-        event_id=uuid7(),
-        stream=stream,
-        type=event.type,
-        schema_version=event.schema_version,
-        data=event.model_dump_json(),
-        meta=META,
-        telemetry=event.type in TELEMETRY_TYPES,
     )

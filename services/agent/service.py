@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -25,7 +24,7 @@ from services.agent.settings import Settings
 from services.agent.state import State
 from services.chassis.http import Tls, serve
 from services.chassis.run import Context, run
-from services.chassis.supervision import one_failure
+from services.chassis.supervision import Together
 
 
 async def main(context: Context) -> None:
@@ -48,11 +47,10 @@ async def _serve(settings: Settings, context: Context, agent: Agent) -> None:
     app = create_app(agent, settings.agent_token.get_secret_value())
     tls = _tls(settings)
     context.log.info("agent listens", host=settings.agent_host, port=settings.agent_port)
-    with one_failure():
-        async with asyncio.TaskGroup() as group:
-            keeping = group.create_task(agent.run())
-            await serve(app, settings.agent_host, settings.agent_port, context.stop, tls=tls)
-            keeping.cancel()
+    async with Together() as group:
+        keeping = group.create_task(agent.run())
+        await serve(app, settings.agent_host, settings.agent_port, context.stop, tls=tls)
+        keeping.cancel()
 
 
 def _agent(settings: Settings, context: Context, outside: Outside) -> Agent:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pydantic import BaseModel, ConfigDict
 
@@ -196,6 +196,14 @@ class State:
             stopped_unseen=dict(self.stopped_unseen),
             instances=dict(self.instances),
         )
+
+    def foresee(
+        self, contact_at: Moment | None, instance_id: InstanceId, to: InstanceState, **facts: object
+    ) -> Kept:
+        """Return what must survive the agent once a worker is in another state."""
+        later = replace(self, instances=dict(self.instances))
+        later.move(instance_id, to, **facts)
+        return later.keep(contact_at)
 
     def recall(self, kept: Kept) -> None:
         """Take up what an earlier run of the agent kept."""

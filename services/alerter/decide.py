@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from contracts.envelope import Draft
+from contracts.envelope import Cause, Draft
 from contracts.events.alert import (
     AlertDelivered,
     AlertDeliveryFailed,
@@ -62,8 +62,18 @@ def alerts(state: State, now: datetime, limits: Limits) -> list[tuple[Draft, ...
         for condition in rule(state, now, limits)
     }
     raised = [_raise(found[key]) for key in sorted(found) if key not in state.open]
-    resolved = [_resolve(state.open[key]) for key in sorted(state.open) if key not in found]
+    resolved = [
+        _resolve(state.open[key]).because(_over_by(state, *key))
+        for key in sorted(state.open)
+        if key not in found
+    ]
     return [(draft,) for draft in (*raised, *resolved)]
+
+
+def _over_by(state: State, rule: str, subject: str) -> Cause | None:
+    """Return what ended a condition: an event that says so, or the queue's newest sample."""
+    sampled = state.sampled_by.get(subject) if rule == queue_growth.RULE else None
+    return state.over_by.get((rule, subject), sampled)
 
 
 def _raise(condition: Condition) -> Draft:
@@ -76,7 +86,7 @@ def _raise(condition: Condition) -> Draft:
         summary=condition.summary,
         evidence=dict(condition.evidence),
     )
-    return Draft(f"alert/{alert_id}", event, expected_version=0)
+    return Draft(f"alert/{alert_id}", event, expected_version=0).because(condition.cause)
 
 
 def _resolve(known: AlertRaised) -> Draft:
@@ -120,7 +130,7 @@ def settled(pending: Pending, sent: Sent, retries_s: Sequence[float]) -> tuple[D
             attempt=attempt,
             status_code=sent.status_code or 0,
         )
-        return (Draft(stream, delivered, causation_id=pending.message_id),)
+        return (Draft(stream, delivered).because(pending.cause),)
     failed = AlertDeliveryFailed(
         message_id=pending.message_id,
         alert_id=pending.alert_id,
@@ -130,7 +140,7 @@ def settled(pending: Pending, sent: Sent, retries_s: Sequence[float]) -> tuple[D
         gives_up=attempt > len(retries_s) or sent.status_code == GONE,
         status_code=sent.status_code,
     )
-    return (Draft(stream, failed, causation_id=pending.message_id),)
+    return (Draft(stream, failed).because(pending.cause),)
 
 
 def message(pending: Pending) -> AlertMessage:

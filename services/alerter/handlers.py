@@ -21,7 +21,7 @@ from services.chassis.folding import Folding
 from services.chassis.health import Health
 from services.chassis.leadership import Term
 from services.chassis.proposer import Accepted
-from services.chassis.supervision import one_failure
+from services.chassis.supervision import Together
 
 log = structlog.get_logger(__name__)
 
@@ -85,18 +85,17 @@ class Alerter:
     async def act(self, term: Term) -> None:
         """Judge whenever something happened or time has passed, until the term is over."""
         self._sending.clear()
-        with one_failure():
-            async with asyncio.TaskGroup() as tasks:
-                while True:
-                    await self._judge(term)
-                    self._send_what_is_due(term, tasks)
-                    await self._folding.changed(timeout_s=self._pace.tick_s)
+        async with Together() as tasks:
+            while True:
+                await self._judge(term)
+                self._send_what_is_due(term, tasks)
+                await self._folding.changed(timeout_s=self._pace.tick_s)
 
     async def _judge(self, term: Term) -> None:
         now = self._folding.now()
         await self._record(decide.alerts(self._state, now, self._pace.limits), term)
 
-    def _send_what_is_due(self, term: Term, tasks: asyncio.TaskGroup) -> None:
+    def _send_what_is_due(self, term: Term, tasks: Together) -> None:
         now = self._folding.now()
         for pending in decide.due(self._state, now, self._pace.retries_s, self._sending):
             self._sending.add(pending.key)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from services.alerter.adapters.webhook import WebhookDoor
 from services.alerter.decide import RETRIES_S
 from services.alerter.handlers import Alerter, Pace, Watchman
@@ -14,12 +12,13 @@ from services.chassis.clock import LogClock
 from services.chassis.folding import Folding
 from services.chassis.follower import Follower
 from services.chassis.ids import new_id
+from services.chassis.keeping import Keeper
 from services.chassis.leadership import Leadership, lead
 from services.chassis.ports import Bus
 from services.chassis.proposer import Proposer
 from services.chassis.run import Context, run
 from services.chassis.secrets import Revealed
-from services.chassis.supervision import one_failure
+from services.chassis.supervision import Together
 
 NAME = "alerter"
 
@@ -59,17 +58,17 @@ async def _lead(context: Context, broker: Bus, settings: Settings, door: Webhook
         LogClock(context.clock),
         on_stopped=lambda detail: context.health.report("fold", not detail, detail),
         service=NAME,
+        keeper=Keeper(broker, NAME, state, context.clock, pace=settings.snapshot_pace()),
     )
     proposer = Proposer(broker, NAME, context.clock)
     leadership = Leadership(broker, proposer, NAME, holder, folding)
     pace = _pace(settings)
     alerter = Alerter(state, folding, proposer, door, secrets, context.health, pace)
     watchman = Watchman(state, holder, follower, door, secrets, context.clock)
-    with one_failure():
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(lead(leadership, folding, alerter.act))
-            silence_s = settings.log_silence_after
-            tasks.create_task(watchman.watch(silence_s, look_s=min(1.0, silence_s / 4)))
+    async with Together() as tasks:
+        tasks.create_task(lead(leadership, folding, alerter.act))
+        silence_s = settings.log_silence_after
+        tasks.create_task(watchman.watch(silence_s, look_s=min(1.0, silence_s / 4)))
 
 
 def _pace(settings: Settings) -> Pace:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import singledispatch
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from contracts.catalogue import read, types
-from contracts.envelope import Event, Recorded
+from contracts.envelope import Cause, Event, Recorded
 from contracts.events import alert, control, gpu, model, node, queue
 from contracts.types import Scalar, SecretRef, Severity
 
@@ -30,7 +30,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Something that should wake someone; `position` is that of the event it began with."""
+    """Something that should wake someone; `position` is that of the event it began with.
+
+    cause: that event.
+    """
 
     rule: str
     subject: str
@@ -38,6 +41,7 @@ class Condition:
     summary: str
     position: int
     evidence: Mapping[str, Scalar] = field(default_factory=dict)
+    cause: Cause | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +49,13 @@ class Since(Generic[E]):
     """An event that holds until another one ends it."""
 
     event: E
-    position: int
     at: datetime
+    cause: Cause
+
+    @property
+    def position(self) -> int:
+        """Return the position it holds since."""
+        return self.cause.position
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +71,7 @@ class Pending:
     """A message that a webhook has not taken yet, and how often that was tried."""
 
     message_id: str
+    cause: Cause
     webhook_id: str
     alert_id: str
     subject: str
@@ -77,10 +87,11 @@ class Pending:
         return self.message_id, self.webhook_id
 
 
+@dataclass
 class State:
     """Folded in place. Samples are kept for as long as the growth rule looks back."""
 
-    TYPES: frozenset[str] = types(
+    TYPES: ClassVar[frozenset[str]] = types(
         (
             alert.AlertRaised,
             alert.AlertResolved,
@@ -109,21 +120,22 @@ class State:
         )
     )
 
-    def __init__(self, keep_s: float = 2100.0) -> None:
-        self.keep = timedelta(seconds=keep_s)
-        self.position = 0
-        self.leader = ""
-        self.nodes: dict[str, str] = {}
-        self.models: dict[str, str] = {}
-        self.offline: dict[str, Since[node.NodeWentOffline]] = {}
-        self.floors: dict[str, Since[model.ModelFloorUnmet]] = {}
-        self.unreachable: dict[str, Since[queue.QueueUnreachable]] = {}
-        self.quarantined: dict[str, Since[gpu.GpuQuarantined]] = {}
-        self.silence: Since[node.FleetSilenceSuspected] | None = None
-        self.samples: dict[str, deque[tuple[datetime, int]]] = {}
-        self.open: dict[tuple[str, str], alert.AlertRaised] = {}
-        self.webhooks: dict[str, Webhook] = {}
-        self.outbox: dict[tuple[str, str], Pending] = {}
+    keep_s: float = field(default=2100.0, metadata={"stored": False})
+    position: int = 0
+    leader: str = ""
+    nodes: dict[str, str] = field(default_factory=dict)
+    models: dict[str, str] = field(default_factory=dict)
+    offline: dict[str, Since[node.NodeWentOffline]] = field(default_factory=dict)
+    floors: dict[str, Since[model.ModelFloorUnmet]] = field(default_factory=dict)
+    unreachable: dict[str, Since[queue.QueueUnreachable]] = field(default_factory=dict)
+    quarantined: dict[str, Since[gpu.GpuQuarantined]] = field(default_factory=dict)
+    silence: Since[node.FleetSilenceSuspected] | None = None
+    samples: dict[str, deque[tuple[datetime, int]]] = field(default_factory=dict)
+    sampled_by: dict[str, Cause] = field(default_factory=dict)
+    over_by: dict[tuple[str, str], Cause] = field(default_factory=dict)  # by rule and subject
+    open: dict[tuple[str, str], alert.AlertRaised] = field(default_factory=dict)
+    webhooks: dict[str, Webhook] = field(default_factory=dict)
+    outbox: dict[tuple[str, str], Pending] = field(default_factory=dict)
 
     def apply(self, recorded: Recorded) -> None:
         """Fold one event."""
@@ -135,6 +147,7 @@ class State:
         for webhook_id in self.webhooks:
             pending = Pending(
                 message_id=recorded.event_id,
+                cause=Cause.of(recorded),
                 webhook_id=webhook_id,
                 alert_id=event.alert_id,
                 subject=event.subject,
@@ -151,8 +164,14 @@ class State:
             del self.outbox[key]
 
 
+def _over(known: dict[str, Since[E]], rule: str, subject: str, state: State, by: Recorded) -> None:
+    """End what holds of a subject, and keep what ended it until the alert about it is resolved."""
+    if known.pop(subject, None) is not None:
+        state.over_by[rule, subject] = Cause.of(by)
+
+
 def _since(event: E, recorded: Recorded) -> Since[E]:
-    return Since(event, recorded.position, recorded.recorded_at)
+    return Since(event, recorded.recorded_at, Cause.of(recorded))
 
 
 @singledispatch
@@ -172,6 +191,7 @@ def _raised(event: alert.AlertRaised, state: State, recorded: Recorded) -> None:
 @_fold.register(alert.AlertResolved)
 def _resolved(event: alert.AlertResolved, state: State, recorded: Recorded) -> None:
     state.open.pop((event.rule, event.subject), None)
+    state.over_by.pop((event.rule, event.subject), None)
     state.post(event, recorded)
 
 
@@ -218,9 +238,9 @@ def _node(event: node.NodeRegistered | node.NodeUpdated, state: State, _recorded
 
 
 @_fold.register(node.NodeDeleted)
-def _no_node(event: node.NodeDeleted, state: State, _recorded: Recorded) -> None:
+def _no_node(event: node.NodeDeleted, state: State, recorded: Recorded) -> None:
     state.nodes.pop(event.node_id, None)
-    state.offline.pop(event.node_id, None)
+    _over(state.offline, "node_offline", event.node_id, state, recorded)
 
 
 @_fold.register(node.NodeWentOffline)
@@ -229,8 +249,8 @@ def _offline(event: node.NodeWentOffline, state: State, recorded: Recorded) -> N
 
 
 @_fold.register(node.NodeCameOnline)
-def _online(event: node.NodeCameOnline, state: State, _recorded: Recorded) -> None:
-    state.offline.pop(event.node_id, None)
+def _online(event: node.NodeCameOnline, state: State, recorded: Recorded) -> None:
+    _over(state.offline, "node_offline", event.node_id, state, recorded)
 
 
 @_fold.register(node.FleetSilenceSuspected)
@@ -239,8 +259,9 @@ def _silent(event: node.FleetSilenceSuspected, state: State, recorded: Recorded)
 
 
 @_fold.register(node.FleetSilenceCleared)
-def _heard(_event: node.FleetSilenceCleared, state: State, _recorded: Recorded) -> None:
+def _heard(_event: node.FleetSilenceCleared, state: State, recorded: Recorded) -> None:
     state.silence = None
+    state.over_by["fleet_silence", "fleet"] = Cause.of(recorded)
 
 
 @_fold.register(gpu.GpuQuarantined)
@@ -249,8 +270,8 @@ def _quarantined(event: gpu.GpuQuarantined, state: State, recorded: Recorded) ->
 
 
 @_fold.register(gpu.GpuReleased)
-def _released(event: gpu.GpuReleased, state: State, _recorded: Recorded) -> None:
-    state.quarantined.pop(event.gpu_uuid, None)
+def _released(event: gpu.GpuReleased, state: State, recorded: Recorded) -> None:
+    _over(state.quarantined, "gpu_quarantined", event.gpu_uuid, state, recorded)
 
 
 # Models and their queues.
@@ -265,11 +286,14 @@ def _model(
 
 
 @_fold.register(model.ModelDeleted)
-def _no_model(event: model.ModelDeleted, state: State, _recorded: Recorded) -> None:
-    state.models.pop(event.model_id, None)
-    state.floors.pop(event.model_id, None)
-    state.unreachable.pop(event.model_id, None)
-    state.samples.pop(event.model_id, None)
+def _no_model(event: model.ModelDeleted, state: State, recorded: Recorded) -> None:
+    model_id = event.model_id
+    state.models.pop(model_id, None)
+    _over(state.floors, "model_floor", model_id, state, recorded)
+    _over(state.unreachable, "queue_unreachable", model_id, state, recorded)
+    state.samples.pop(model_id, None)
+    if state.sampled_by.pop(model_id, None) is not None:
+        state.over_by["queue_growth", model_id] = Cause.of(recorded)
 
 
 @_fold.register(model.ModelFloorUnmet)
@@ -281,8 +305,8 @@ def _floor_unmet(event: model.ModelFloorUnmet, state: State, recorded: Recorded)
 
 
 @_fold.register(model.ModelFloorMet)
-def _floor_met(event: model.ModelFloorMet, state: State, _recorded: Recorded) -> None:
-    state.floors.pop(event.model_id, None)
+def _floor_met(event: model.ModelFloorMet, state: State, recorded: Recorded) -> None:
+    _over(state.floors, "model_floor", event.model_id, state, recorded)
 
 
 @_fold.register(queue.QueueSampled)
@@ -291,7 +315,8 @@ def _sampled(event: queue.QueueSampled, state: State, recorded: Recorded) -> Non
         return
     samples = state.samples.setdefault(event.model_id, deque())
     samples.append((recorded.recorded_at, event.length))
-    while samples[0][0] < recorded.recorded_at - state.keep:
+    state.sampled_by[event.model_id] = Cause.of(recorded)
+    while samples[0][0] < recorded.recorded_at - timedelta(seconds=state.keep_s):
         samples.popleft()
 
 
@@ -301,5 +326,5 @@ def _unreachable(event: queue.QueueUnreachable, state: State, recorded: Recorded
 
 
 @_fold.register(queue.QueueRecovered)
-def _recovered(event: queue.QueueRecovered, state: State, _recorded: Recorded) -> None:
-    state.unreachable.pop(event.model_id, None)
+def _recovered(event: queue.QueueRecovered, state: State, recorded: Recorded) -> None:
+    _over(state.unreachable, "queue_unreachable", event.model_id, state, recorded)

@@ -9,8 +9,9 @@ import typer
 from pydantic import ValidationError
 
 from services.chassis.errors import QuartermasterError
+from services.cli.adapters.direct import directly
 from services.cli.adapters.gateway import Gateway
-from services.cli.commands import log, status
+from services.cli.commands import blame, explain, history, log, rebuild, status
 from services.cli.settings import Settings
 
 USAGE, UNAVAILABLE = 2, 3
@@ -26,8 +27,12 @@ def gateway() -> Gateway:
 def application() -> typer.Typer:
     """Return every command."""
     app = typer.Typer(no_args_is_help=True, help="Quartermaster: the control plane of a GPU fleet.")
-    app.add_typer(log.commands(gateway), name="log")
+    app.add_typer(log.commands(gateway, directly), name="log")
     status.add_to(app, gateway)
+    history.add_to(app, gateway)
+    blame.add_to(app, gateway)
+    explain.add_to(app, gateway)
+    rebuild.add_to(app, gateway)
     return app
 
 

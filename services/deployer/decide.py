@@ -89,7 +89,7 @@ def begun(instance: Instance, answer: InstanceAnswer) -> Draft | None:
             load_s=answer.load_s or 0.0,
             endpoint=report.endpoint,
         )
-        return Draft(f"instance/{instance.instance_id}", started)
+        return Draft(f"instance/{instance.instance_id}", started).because(instance.wanted_by)
     if report.state in ENDED:
         return start_failed(instance, answer.error_code or "exited", _why(answer))
     return None
@@ -105,7 +105,7 @@ def start_failed(instance: Instance, code: str, error: str) -> Draft:
         code=CODES.get(code, code) or "refused",
         error=_text(error),
     )
-    return Draft(f"instance/{instance.instance_id}", failed)
+    return Draft(f"instance/{instance.instance_id}", failed).because(instance.wanted_by)
 
 
 def stopped(instance: Instance, exit_code: int | None) -> Draft:
@@ -117,19 +117,20 @@ def stopped(instance: Instance, exit_code: int | None) -> Draft:
         gpu_uuid=instance.gpu_uuid,
         exit_code=exit_code,
     )
-    return Draft(f"instance/{instance.instance_id}", event)
+    cause = instance.unwanted_by or instance.wanted_by
+    return Draft(f"instance/{instance.instance_id}", event).because(cause)
 
 
 def killed(kill: Kill, answer: Killed) -> Draft:
     """Return the fact that a process is dead."""
     event = ProcessKilled(node_id=kill.node_id, pid=kill.pid, found=answer.found)
-    return Draft(f"process/{kill.node_id}", event)
+    return Draft(f"process/{kill.node_id}", event).because(kill.asked_by)
 
 
 def kill_failed(kill: Kill, error: str) -> Draft:
     """Return the fact that a process was not killed, and why."""
     event = ProcessKillFailed(node_id=kill.node_id, pid=kill.pid, error=_text(error))
-    return Draft(f"process/{kill.node_id}", event)
+    return Draft(f"process/{kill.node_id}", event).because(kill.asked_by)
 
 
 def is_dead(answer: InstanceAnswer) -> bool:

@@ -21,7 +21,7 @@ from services.chassis.errors import (
     Refused,
     Unavailable,
 )
-from services.chassis.supervision import one_failure
+from services.chassis.supervision import Together
 from services.deployer import decide
 from services.deployer.state import Instance, Kill, State
 
@@ -139,15 +139,12 @@ class Deployer:
     async def act(self, term: Term) -> None:
         """Work until cancelled; raises Fenced when somebody newer leads."""
         running: dict[str, _Running] = {}
-        with one_failure():
-            async with asyncio.TaskGroup() as tasks:
-                while True:
-                    await self._reconcile(tasks, running, term.lease)
-                    await self._desk.log.changed(self._desk.pace.idle_s)
+        async with Together() as tasks:
+            while True:
+                await self._reconcile(tasks, running, term.lease)
+                await self._desk.log.changed(self._desk.pace.idle_s)
 
-    async def _reconcile(
-        self, tasks: asyncio.TaskGroup, running: dict[str, _Running], lease: Lease
-    ) -> None:
+    async def _reconcile(self, tasks: Together, running: dict[str, _Running], lease: Lease) -> None:
         """Make what runs what is wanted: one task per subject, the old one ended before the new."""
         wanted = decide.jobs(self._desk.state)
         ended = [key for key, each in running.items() if not self._still(each, wanted.get(key))]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import singledispatch
 from typing import TYPE_CHECKING, ClassVar
 
 from contracts import catalogue
+from contracts.envelope import Cause
 from contracts.events.instance import (
     InstanceDied,
     InstanceStarted,
@@ -24,17 +26,18 @@ from contracts.events.node import (
     ProcessKillFailed,
 )
 from contracts.http.agent import Fence
+from contracts.types import Launch, OnLostControl, QueueAddress
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from contracts.envelope import Event, Recorded
-    from contracts.types import Launch, OnLostControl, QueueAddress
 
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """An instance that was asked for and has not ended; `stop` is set once it is to end."""
+    """An instance that was asked for and has not ended; `stop` is set once it is to end.
+
+    wanted_by: what asked for it; unwanted_by: what asked for its end.
+    """
 
     instance_id: str
     model_id: str
@@ -47,9 +50,11 @@ class Instance:
     on_lost_control: OnLostControl
     fence: Fence
     requested_at: datetime
+    wanted_by: Cause
     started: bool = False
     pid: int | None = None
     stop: Fence | None = None
+    unwanted_by: Cause | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +65,10 @@ class Kill:
     node_id: str
     pid: int
     asked_at: datetime
+    asked_by: Cause
 
 
+@dataclass
 class State:
     """The fold: agents by node, open instances by id, open kills by their position."""
 
@@ -82,10 +89,9 @@ class State:
         )
     )
 
-    def __init__(self) -> None:
-        self.agents: dict[str, str] = {}  # node → URL of its agent
-        self.instances: dict[str, Instance] = {}
-        self.kills: dict[int, Kill] = {}
+    agents: dict[str, str] = field(default_factory=dict)  # node → URL of its agent
+    instances: dict[str, Instance] = field(default_factory=dict)
+    kills: dict[int, Kill] = field(default_factory=dict)
 
     def apply(self, recorded: Recorded) -> None:
         """Fold one event; what concerns an instance that has ended changes nothing."""
@@ -122,6 +128,7 @@ def _requested(event: InstanceStartRequested, state: State, recorded: Recorded) 
         on_lost_control=event.on_lost_control,
         fence=Fence(epoch=event.epoch, position=recorded.position),
         requested_at=recorded.recorded_at,
+        wanted_by=Cause.of(recorded),
     )
 
 
@@ -133,9 +140,10 @@ def _started(event: InstanceStarted, state: State, _recorded: Recorded) -> None:
 
 @_fold.register(InstanceStopRequested)
 def _stopping(event: InstanceStopRequested, state: State, recorded: Recorded) -> None:
-    if known := state.instances.get(event.instance_id):
-        stop = Fence(epoch=event.epoch, position=recorded.position)
-        state.instances[event.instance_id] = replace(known, stop=known.stop or stop)
+    known = state.instances.get(event.instance_id)
+    if known and known.stop is None:
+        stop, cause = Fence(epoch=event.epoch, position=recorded.position), Cause.of(recorded)
+        state.instances[event.instance_id] = replace(known, stop=stop, unwanted_by=cause)
 
 
 @_fold.register(InstanceStartFailed)
@@ -150,7 +158,7 @@ def _ended(
 @_fold.register(ProcessKillAsked)
 def _kill_asked(event: ProcessKillAsked, state: State, recorded: Recorded) -> None:
     state.kills[recorded.position] = Kill(
-        recorded.position, event.node_id, event.pid, recorded.recorded_at
+        recorded.position, event.node_id, event.pid, recorded.recorded_at, Cause.of(recorded)
     )
 
 

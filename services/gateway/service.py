@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from importlib import metadata
 from typing import TYPE_CHECKING
@@ -15,13 +14,15 @@ from services.chassis.errors import QuartermasterError
 from services.chassis.folding import Folding
 from services.chassis.follower import Follower
 from services.chassis.http import serve
+from services.chassis.keeping import Keeper
 from services.chassis.proposer import Proposer
 from services.chassis.run import run
-from services.chassis.supervision import one_failure
+from services.chassis.supervision import Together
 from services.chassis.targets import AllowList
 from services.gateway.adapters.journal import JournalOverBus
 from services.gateway.adapters.keys import KeysTable
 from services.gateway.adapters.query import QueryService
+from services.gateway.adapters.scheduler import SchedulerOverBus
 from services.gateway.adapters.vault import VaultOverBus
 from services.gateway.handlers.commands import Commands
 from services.gateway.routes import application
@@ -54,17 +55,16 @@ async def main(context: Context) -> None:
     query = QueryService(settings.query_url)
     keys = KeysTable(database)
     state = State()
-    folding = _folding(context, broker, state)
+    folding = _folding(context, broker, settings, state)
     app = wire(context, settings, broker, folding, state, keys, query)
     try:
-        with one_failure():
-            async with asyncio.TaskGroup() as tasks:
-                following = tasks.create_task(folding.run())
-                sweeping = tasks.create_task(_sweep(context, keys, settings.idempotency_hours))
-                reading = tasks.create_task(_report_once_read(context, folding))
-                await serve(app, settings.http_host, settings.http_port, context.stop)
-                for task in (following, sweeping, reading):
-                    task.cancel()
+        async with Together() as tasks:
+            following = tasks.create_task(folding.run())
+            sweeping = tasks.create_task(_sweep(context, keys, settings.idempotency_hours))
+            reading = tasks.create_task(_report_once_read(context, folding))
+            await serve(app, settings.http_host, settings.http_port, context.stop)
+            for task in (following, sweeping, reading):
+                task.cancel()
     finally:
         await query.close()
         await broker.close()
@@ -87,6 +87,7 @@ def wire(
         commands=commands,
         reads=reads,
         journal=JournalOverBus(broker),
+        scheduler=SchedulerOverBus(broker),
         envelopes=Envelopes(settings.api_v1_str, context.clock.now),
         targets=Targets(AllowList(settings.agent_networks), AllowList(settings.broker_networks)),
         health=context.health,
@@ -104,13 +105,14 @@ def start() -> int:
     return run(NAME, main)
 
 
-def _folding(context: Context, broker: Bus, state: State) -> Folding:
+def _folding(context: Context, broker: Bus, settings: Settings, state: State) -> Folding:
     return Folding(
         Follower(broker, NAME, State.TYPES, context.clock),
         state.apply,
         LogClock(context.clock),
         on_stopped=lambda detail: context.health.report("fold", not detail, detail),
         service=NAME,
+        keeper=Keeper(broker, NAME, state, context.clock, pace=settings.snapshot_pace()),
     )
 
 

@@ -6,9 +6,10 @@ import json
 from typing import Annotated, Any
 
 from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, StringConstraints
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from contracts.types import Id
+from services.chassis.snapshot_settings import SnapshotSettings
 from services.chassis.targets import PRIVATE_NETWORKS, Networks
 
 
@@ -26,7 +27,7 @@ NetworkList = Annotated[tuple[str, ...], NoDecode, Networks]
 Prefix = Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9._-]+)+$", max_length=100)]
 
 
-class Settings(BaseSettings):
+class Settings(SnapshotSettings):
     """Read from the environment and `.env`, checked at start; no error quotes a value."""
 
     model_config = SettingsConfigDict(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from contracts import catalogue
 from contracts.events import alert, control, environment, instance, model, node, strategy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from datetime import datetime
+    from collections.abc import Callable
 
     from contracts.envelope import Recorded
 
@@ -44,8 +45,15 @@ _ENDED = {
     instance.InstanceStopped.type,
     instance.InstanceDied.type,
 }
-# On the streams we write to, but not ours: their versions count.
-_BESIDE = catalogue.types((node.NodeInventoryChanged, node.NodeWentOffline, node.NodeCameOnline))
+# On the streams we write to, but no change of what people said: their versions count.
+_BESIDE = catalogue.types(
+    (
+        environment.EnvironmentJoined,
+        node.NodeInventoryChanged,
+        node.NodeWentOffline,
+        node.NodeCameOnline,
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +174,7 @@ def _switched(state: State, event: Recorded) -> None:
 
 
 def _beside(state: State, event: Recorded) -> None:
-    """A node's own news: the version moves, what people said of it does not."""
+    """News of a node, or who moved in: the version moves, what people said of it does not."""
     state.versions[event.stream] = event.version
     if event.type == node.NodeInventoryChanged.type:
         indices = frozenset(gpu["index"] for gpu in event.data["gpus"])

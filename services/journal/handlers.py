@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,7 +17,7 @@ from services.chassis import failpoints, wire
 from services.chassis.errors import Refused, Unavailable
 from services.chassis.ports import Message
 from services.chassis.supervision import Together
-from services.journal import history, verify
+from services.journal import export, facts, history, jobs, snapshots, verify, window
 from services.journal.append import Appending, GroupAppender
 from services.journal.publish import Publisher, Publishing
 from services.journal.records import Command, Refusal, Verdict
@@ -38,24 +39,49 @@ GATHER_MESSAGES = 200
 IN_FLIGHT = 2
 QUESTIONS_AT_ONCE = 4  # fewer than the log's connections: reads must leave some to the appends
 RETRY_S = 0.3
-PARTITION_CHECK_S = 3600.0
+PARTITION_CHECK_S, FORGET_AGAIN_S = 3600.0, 60.0
 REFUSAL_DETAIL = 500
 
 
-class Log(Appending, Publishing, history.Reading, verify.Verifiable, Protocol):
+class Log(
+    Appending,
+    facts.Telling,
+    Publishing,
+    history.Reading,
+    snapshots.Keeping,
+    verify.Verifiable,
+    export.Exportable,
+    Protocol,
+):
     """Everything the journal asks of a log."""
 
     async def make_partitions(self) -> None:
         """Make the telemetry partitions of the days ahead."""
 
 
+@dataclass(frozen=True)
+class Forgetting:
+    """The days of telemetry, and how many of them are kept."""
+
+    days: window.Windowed
+    window_days: int
+
+
 class Journal:
     """One journal process; two at once are harmless."""
 
     def __init__(
-        self, bus: Bus, log_: Log, clock: Clock, report: Report = lambda _, __, ___: None
+        self,
+        bus: Bus,
+        log_: Log,
+        clock: Clock,
+        report: Report = lambda _, __, ___: None,
+        *,
+        forgetting: Forgetting | None = None,
+        jobs_: jobs.Jobs | None = None,
     ) -> None:
         self._bus, self._log, self._clock = bus, log_, clock
+        self._forgetting, self._jobs = forgetting, jobs_
         self.publisher = Publisher(bus, log_, clock, partial(report, "publish"))
         self.appender = GroupAppender(
             log_, clock, self.publisher.wake, say=partial(report, "append")
@@ -72,6 +98,8 @@ class Journal:
             tasks.create_task(self._again(self.take_proposals))
             tasks.create_task(self._again(self.take_questions))
             tasks.create_task(self._keep_partitions())
+            if self._jobs is not None:
+                tasks.create_task(self._jobs.run())
 
     async def _again(self, work: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -91,8 +119,24 @@ class Journal:
 
     async def _keep_partitions(self) -> None:
         while True:
-            await self._clock.sleep(PARTITION_CHECK_S)
+            await self._clock.sleep(await self._forget())
             await self._make_partitions()
+
+    async def _forget(self) -> float:
+        """Drop what is older than the window; return when to look again (s)."""
+        if self._forgetting is None:
+            return PARTITION_CHECK_S
+        try:
+            await window.forget(
+                self._forgetting.days,
+                self._clock.now(),
+                window_days=self._forgetting.window_days,
+                published=await self._log.cursor(),
+            )
+        except Unavailable as error:
+            log.info("forgetting again", because=error.detail)
+            return FORGET_AGAIN_S
+        return PARTITION_CHECK_S
 
     async def take_proposals(self) -> None:
         """Judge and append what arrives; while one gathering commits, the next is judged."""
@@ -173,31 +217,47 @@ class Journal:
 
     async def _answer(self, delivery: Delivery) -> None:
         try:
-            headers, body = await self._read(delivery.body)
+            headers, body = await self._read(delivery.body, delivery.user_id)
         except Refused as error:
-            headers, body = {"error": error.detail}, b"{}"
+            headers, body = {"error": error.detail, "code": error.code}, b"{}"
         await self._bus.answer(delivery, body, headers)
         await delivery.ack()
 
-    async def _read(self, body: bytes) -> tuple[dict[str, Any], bytes]:
+    async def _read(self, body: bytes, user: str | None) -> tuple[dict[str, Any], bytes]:
+        text, _, chunk = body.partition(b"\n")
         try:
-            question = orjson.loads(body)
+            question = orjson.loads(text)
             operation = question["op"]
+            if operation in snapshots.OPERATIONS:
+                return await snapshots.answer(self._log, user, question, chunk)
             if operation == "history":
                 return await history.answer(
                     self._log, history.HistoryQuestion.model_validate(question)
                 )
+            if operation in facts.OPERATIONS:
+                return await facts.answer(self._log, question)
+            return await self._of_the_log(operation, question, user)
         except (orjson.JSONDecodeError, KeyError, TypeError) as error:
             raise Refused("a question is a JSON object with the field op") from error
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
-            raise Refused(f"{first['loc'][0]}: {first['msg']}") from error
+            field = ".".join(str(part) for part in first["loc"])
+            raise Refused(f"{field}: {first['msg']}") from error
+
+    async def _of_the_log(
+        self, operation: str, question: Any, user: str | None
+    ) -> tuple[dict[str, Any], bytes]:
+        if operation in jobs.OPERATIONS and self._jobs is not None:
+            return {}, await self._jobs.answer(user, question)
+        if operation == export.OPERATION:
+            return await export.page(self._log, export.ExportQuestion.model_validate(question))
         if operation == "head":
             head = await self._log.head()
             return {}, orjson.dumps({"position": head.position, "event_id": head.event_id})
         if operation == "verify":
             return {}, orjson.dumps((await verify.verify(self._log)).as_dict())
-        raise Refused(f"op: {operation} is not one of history, head, verify")
+        known = "history, facts, moment, head, verify, log.export, job.*, snapshot.*"
+        raise Refused(f"op: {operation} is not one of {known}")
 
 
 def _judged(raw: Any, proposer: str | None, now: datetime) -> Command | Refusal:

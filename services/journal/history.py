@@ -52,4 +52,16 @@ async def answer(log: Reading, question: HistoryQuestion) -> tuple[dict[str, Any
     is_whole = len(parts) == len(rows) and len(rows) < PAGE_EVENTS
     through = min(reach, head.position) if is_whole else rows[len(parts) - 1]["position"]
     headers = {"through": through, "head": head.position, "now": head.now.isoformat()}
+    event_id = _event_at(through, rows[: len(parts)], head)
+    if event_id is not None:
+        headers["id"] = event_id
     return headers, wire.encode_run(parts)
+
+
+def _event_at(position: int, rows: Sequence[Row], head: Head) -> str | None:
+    """Return the event id at the end of a page, if the page or the head tells."""
+    if position == head.position:
+        return head.event_id
+    if rows and rows[-1]["position"] == position:
+        return str(rows[-1]["event_id"])
+    return None

@@ -11,17 +11,19 @@ from services.chassis import failpoints, wire
 from services.chassis.errors import Bug, Unavailable
 from services.chassis.ports import Message
 from services.chassis.supervision import Together
+from services.journal.records import first_unsealed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from services.chassis.clock import Clock
     from services.chassis.ports import Bus
-    from services.journal.records import Head, Row, Say
+    from services.journal.records import Head, Row, Say, Seal
 
 log = structlog.get_logger(__name__)
 
 RUN_EVENTS, RUN_BYTES = 500, 256 * 1024
+BRACKETS = len(b"[]")
 READ_EVENTS = 5000
 POLL_S = 0.25
 BEACON_S = 2.0
@@ -45,28 +47,35 @@ class Publishing(Protocol):
     async def head(self) -> Head:
         """Return the newest position."""
 
+    async def seals(self) -> list[Seal]:
+        """Return what dropped partitions left behind, in order."""
+
 
 def runs(rows: Sequence[Row]) -> Iterator[tuple[Sequence[Row], bytes]]:
     """Cut consecutive rows into runs of at most 500 events and 256 KiB, each with its body."""
-    start, size = 0, 0
+    start, size = 0, BRACKETS
     parts: list[bytes] = []
     for number, row in enumerate(rows):
         part = wire.recorded_bytes(row)
         if parts and (len(parts) == RUN_EVENTS or size + len(part) > RUN_BYTES):
             yield rows[start:number], wire.encode_run(parts)
-            start, size, parts = number, 0, []
+            start, size, parts = number, BRACKETS, []
         parts.append(part)
         size += len(part) + 1
     if parts:
         yield rows[start:], wire.encode_run(parts)
 
 
-def run_message(rows: Sequence[Row], body: bytes) -> tuple[str, Message]:
-    """Return a run's routing key, its first type, and its message with the others as copies."""
+def run_message(rows: Sequence[Row], body: bytes, after: int | None = None) -> tuple[str, Message]:
+    """Return a run's routing key, its first type, and its message with the others as copies.
+
+    after: where the run before it ended; what lies between was dropped and sealed.
+    """
     types = list(dict.fromkeys(row["type"] for row in rows))
     headers: dict[str, Any] = {
-        "from": rows[0]["position"],
+        "from": rows[0]["position"] if after is None else after + 1,
         "to": rows[-1]["position"],
+        "id": rows[-1]["event_id"],
         "types": types,
         "now": rows[-1]["recorded_at"].isoformat(),
     }
@@ -128,15 +137,28 @@ class Publisher:
             rows = await self._log.read(cursor, READ_EVENTS)
             if not rows:
                 return
-            _must_be_dense(rows, cursor)
+            await self._must_be_whole(rows, cursor)
+            reached = cursor
             async with Together() as confirms:
                 for part, body in runs(rows):
-                    key, message = run_message(part, body)
+                    key, message = run_message(part, body, reached)
                     confirms.create_task(self._publish(key, message))
+                    reached = part[-1]["position"]
             await failpoints.reach(failpoints.JOURNAL_PUBLISHED)
             last = rows[-1]
             # Another publisher may have moved it meanwhile: then both published, which is harmless.
             await self._log.move_cursor(cursor, last["position"], last["event_id"])
+
+    async def _must_be_whole(self, rows: Sequence[Row], cursor: int) -> None:
+        """Raise Bug when a position is missing that no dropped partition had."""
+        if rows[-1]["position"] == cursor + len(rows):
+            return
+        seals, before = await self._log.seals(), cursor
+        for row in rows:
+            missing = first_unsealed(before + 1, row["position"] - 1, seals)
+            if missing is not None:
+                raise Bug(f"the log is not dense behind {cursor}: position {missing} is missing")
+            before = row["position"]
 
     async def _publish(self, key: str, message: Message) -> None:
         await self._bus.publish(wire.EXCHANGE_RECORDED, key, message, mandatory=False)
@@ -157,9 +179,3 @@ class Publisher:
             except Unavailable as error:
                 log.info("no beacon", because=error.detail)
             await self._clock.sleep(BEACON_S)
-
-
-def _must_be_dense(rows: Sequence[Row], cursor: int) -> None:
-    if rows[0]["position"] != cursor + 1 or rows[-1]["position"] != cursor + len(rows):
-        first, last = rows[0]["position"], rows[-1]["position"]
-        raise Bug(f"the log is not dense behind {cursor}: {len(rows)} rows from {first} to {last}")

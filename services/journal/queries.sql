@@ -40,7 +40,10 @@ select h.position, e.event_id::text as event_id, clock_timestamp() as now
 
 -- name: cursor
 -- The publisher's cursor, and the event now at its position.
-select c.position, c.event_id::text as event_id, e.event_id::text as stands_on
+select c.position, c.event_id::text as event_id, e.event_id::text as stands_on,
+       e.event_id is null and exists (
+         select from log.seals s
+          where c.position between s.first_position and s.last_position) as is_sealed
   from log.cursors c
   left join lateral (
     select event_id from log.all_events a where a.position = c.position) e on true
@@ -70,5 +73,40 @@ select position, event_id::text as event_id, stream, version, type, schema_versi
  limit $2;
 
 -- name: seals
--- The first and last positions of dropped partitions, and how many of them were theirs.
-select first_position, last_position, events from log.seals order by first_position;
+-- What dropped partitions left: first and last position, and how many of them were theirs.
+select first_position, last_position, events, partition, last_hash, sealed_by
+  from log.seals order by first_position;
+
+-- name: standings
+-- What stands on a position, with the event that is there now.
+select s.name, s.position, s.event_id::text as event_id, e.event_id::text as stands_on,
+       e.event_id is null and exists (
+         select from log.seals l
+          where s.position between l.first_position and l.last_position) as is_sealed,
+       s.is_cache
+  from (select 'the cursor of the ' || name as name, position, event_id, false as is_cache
+          from log.cursors
+        union all
+        select 'the checkpoint ' || name, position, event_id, false from rm.checkpoints
+        union all
+        select 'a snapshot of ' || service, position, event_id, true from log.snapshots) s
+  left join lateral (
+    select event_id from log.all_events a where a.position = s.position) e on true
+ order by s.is_cache, s.name, s.position;
+
+-- name: telemetry_versions
+-- The version that each telemetry stream goes on from.
+select stream, version from log.telemetry_heads;
+
+-- name: facts_of
+-- The latest facts at some positions and of one stream, up to a position.
+select position, event_id::text as event_id, stream, version, type, schema_version, data, meta,
+       recorded_at
+  from (
+    select * from log.facts
+     where position = any($1::bigint[]) and position <= $3 and stream is distinct from $2
+    union all
+    (select * from log.facts where stream = $2 and position <= $3 order by version desc limit $4)
+  ) found
+ order by position desc
+ limit $4;

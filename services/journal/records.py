@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -73,12 +73,34 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """What a dropped partition leaves: between `first` and `last`, `events` positions were its."""
+    """What a dropped partition leaves: between `first` and `last`, `events` positions were its.
+
+    last_hash: where its chain ended. sealed_by: the position of the fact that says all this.
+    """
 
     first: int
     last: int
     events: int
+    partition: str = ""
+    last_hash: bytes = b""
+    sealed_by: int = 0
 
 
+def first_unsealed(first: int, last: int, seals: Sequence[Seal]) -> int | None:
+    """Return the first of these positions that no seal accounts for, None when seals cover all."""
+    position = first
+    while position <= last:
+        ends = [seal.last for seal in seals if seal.first <= position <= seal.last]
+        if not ends:
+            return position
+        position = max(ends) + 1
+    return None
+
+
+def never_mind(_done: int, _total: int, _what: str) -> None:
+    """Tell nobody how far a long work is."""
+
+
+Tell = Callable[[int, int, str], None]  # how far a long work is: so much, of how much, of what
 Say = Callable[[bool, str], None]  # whether a part of the journal is well, and why not
 Row = Any  # a mapping: position event_id stream version type schema_version data meta recorded_at

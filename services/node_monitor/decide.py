@@ -5,6 +5,9 @@ has twice left a started instance out of its list (and its process is on no GPU 
 when the node runs another boot. Silence is never a death. An instance that is starting or was asked
 to stop is the deployer's to report, except that only we see a reboot.
 
+A death comes of the last thing that was done to the instance, a first answer of the node's being
+registered; what a node does by itself later, or silence, comes of nothing in the log.
+
 Silence: a node goes offline when it missed three probes in a row and gave no sign for
 `silent_after_s`, and when at least half of the fleet has answered since it fell silent. When more
 than half of the nodes (and at least two) do not answer, we suspect our own network: that is
@@ -33,6 +36,7 @@ from contracts.types import Gpu
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from contracts.envelope import Cause
     from contracts.http.agent import NodeStatus
     from contracts.types import GpuUse
     from services.node_monitor.state import Instance, Node, State, Watch
@@ -199,14 +203,18 @@ def _inventory(node: Node, status: NodeStatus) -> tuple[Draft, ...]:
         supported_models=models,
         agent_version=status.version,
     )
-    return (Draft(f"node/{node.node_id}", event),)
+    return (Draft(f"node/{node.node_id}", event).because(_introduction(node)),)
+
+
+def _introduction(node: Node) -> Cause | None:
+    return node.introduced_by if node.online is None else None
 
 
 def _return(node: Node, status: NodeStatus) -> tuple[Draft, ...]:
     if node.online:
         return ()
     event = NodeCameOnline(node_id=node.node_id, boot_id=status.boot_id)
-    return (Draft(f"node/{node.node_id}", event),)
+    return (Draft(f"node/{node.node_id}", event).because(_introduction(node)),)
 
 
 def _deaths(
@@ -218,7 +226,8 @@ def _deaths(
         if died is not None:
             tail = tails.get(instance.instance_id, "")
             event = died.model_copy(update={"log_tail": tail})
-            drafts.append(Draft(f"instance/{instance.instance_id}", event))
+            draft = Draft(f"instance/{instance.instance_id}", event).because(instance.cause)
+            drafts.append(draft)
     return tuple(drafts)
 
 

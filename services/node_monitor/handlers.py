@@ -10,7 +10,7 @@ import structlog
 
 from contracts.envelope import Draft, Lease
 from services.chassis.errors import Bug, Fenced, QuartermasterError, Unavailable
-from services.chassis.supervision import one_failure
+from services.chassis.supervision import Together
 from services.node_monitor import decide
 from services.node_monitor.state import State, Watch
 
@@ -131,13 +131,12 @@ class Monitor:
     async def act(self, term: Term) -> None:
         """Watch until cancelled; raises Fenced when somebody newer leads."""
         watches: dict[str, Watch] = {}
-        with one_failure():
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._listen(watches, term.lease))
-                await self._keep_watching(tasks, watches, term.lease)
+        async with Together() as tasks:
+            tasks.create_task(self._listen(watches, term.lease))
+            await self._keep_watching(tasks, watches, term.lease)
 
     async def _keep_watching(
-        self, tasks: asyncio.TaskGroup, watches: dict[str, Watch], lease: Lease
+        self, tasks: Together, watches: dict[str, Watch], lease: Lease
     ) -> None:
         """Run one task per node of the folded state, at its address of today."""
         desk = self._desk

@@ -10,6 +10,7 @@ from services.chassis.clock import LogClock
 from services.chassis.folding import Folding
 from services.chassis.follower import Follower
 from services.chassis.ids import new_id
+from services.chassis.keeping import Keeper
 from services.chassis.leadership import Leadership, lead
 from services.chassis.proposer import Proposer
 from services.chassis.run import run
@@ -44,6 +45,7 @@ async def watch(context: Context, broker: Bus, settings: Settings) -> None:
         LogClock(context.clock),
         on_stopped=lambda detail: context.health.report("fold", not detail, detail),
         service=NAME,
+        keeper=Keeper(broker, NAME, state, context.clock, pace=settings.snapshot_pace()),
     )
     proposer = Proposer(broker, NAME, context.clock)
     agents = Agents(_access(settings))

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Annotated
 
 from pydantic import AliasChoices, Field, SecretStr
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
+from services.chassis.snapshot_settings import SnapshotSettings
 from services.chassis.targets import PRIVATE_NETWORKS, Networks
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
-class Settings(BaseSettings):
+class Settings(SnapshotSettings):
     """Read from the environment and `.env`; names begin with QM_ unless said otherwise."""
 
     model_config = SettingsConfigDict(

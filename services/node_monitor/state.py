@@ -7,6 +7,7 @@ from functools import singledispatch
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from contracts import catalogue
+from contracts.envelope import Cause
 from contracts.events.instance import (
     InstanceDied,
     InstanceStarted,
@@ -25,13 +26,13 @@ from contracts.events.node import (
     NodeUpdated,
     NodeWentOffline,
 )
+from contracts.types import Gpu
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from contracts.envelope import Event, Recorded
     from contracts.http.agent import NodeStatus
-    from contracts.types import Gpu
 
 Phase = Literal["starting", "started", "stopping"]
 
@@ -40,7 +41,8 @@ Phase = Literal["starting", "started", "stopping"]
 class Instance:
     """A worker that is to be, is, or was asked to end on a node.
 
-    position: of the last event that changed its phase; an older answer says nothing about it.
+    position: of the last event that changed its phase, its `cause`; an older answer says nothing
+    about it.
     """
 
     instance_id: str
@@ -48,17 +50,26 @@ class Instance:
     node_id: str
     gpu_uuid: str
     boot_id: str
-    position: int
+    cause: Cause
     phase: Phase = "starting"
     pid: int | None = None
+
+    @property
+    def position(self) -> int:
+        """Return the position its phase stands since."""
+        return self.cause.position
 
 
 @dataclass(slots=True)
 class Node:
-    """A node as recorded; `online` is None until it has answered or been given up."""
+    """A node as recorded; `online` is None until it has answered or been given up.
+
+    introduced_by: what made it one of ours.
+    """
 
     node_id: str
     agent_url: str
+    introduced_by: Cause
     online: bool | None = None
     boot_id: str | None = None
     gpus: tuple[Gpu, ...] = ()
@@ -67,6 +78,7 @@ class Node:
     instances: dict[str, Instance] = field(default_factory=dict)
 
 
+@dataclass
 class State:
     """The fold: nodes with their live instances, and whether we suspect ourselves."""
 
@@ -89,14 +101,13 @@ class State:
         )
     )
 
-    def __init__(self) -> None:
-        self.nodes: dict[str, Node] = {}
-        self.homes: dict[str, str] = {}  # instance → node
-        self.suspected = False
+    nodes: dict[str, Node] = field(default_factory=dict)
+    homes: dict[str, str] = field(default_factory=dict)  # instance → node
+    suspected: bool = False
 
     def apply(self, recorded: Recorded) -> None:
         """Fold one event; what concerns an unknown node or instance changes nothing."""
-        _fold(catalogue.read(recorded), self, recorded.position)
+        _fold(catalogue.read(recorded), self, Cause.of(recorded))
 
     def instance(self, instance_id: str) -> Instance | None:
         """Return a live instance, or None."""
@@ -105,29 +116,29 @@ class State:
 
 
 @singledispatch
-def _fold(event: Event, state: State, position: int) -> None:
-    raise TypeError(f"the monitor does not fold {event.type} at {position}, {state}")
+def _fold(event: Event, state: State, cause: Cause) -> None:
+    raise TypeError(f"the monitor does not fold {event.type} at {cause.position}, {state}")
 
 
 @_fold.register(NodeRegistered)
 @_fold.register(NodeUpdated)
-def _register(event: NodeRegistered | NodeUpdated, state: State, _position: int) -> None:
+def _register(event: NodeRegistered | NodeUpdated, state: State, cause: Cause) -> None:
     known = state.nodes.get(event.node_id)
     if known is None:
-        state.nodes[event.node_id] = Node(event.node_id, event.agent_url)
+        state.nodes[event.node_id] = Node(event.node_id, event.agent_url, cause)
     else:
         known.agent_url = event.agent_url
 
 
 @_fold.register(NodeDeleted)
-def _delete(event: NodeDeleted, state: State, _position: int) -> None:
+def _delete(event: NodeDeleted, state: State, _cause: Cause) -> None:
     gone = state.nodes.pop(event.node_id, None)
     for instance_id in gone.instances if gone else ():
         state.homes.pop(instance_id, None)
 
 
 @_fold.register(NodeInventoryChanged)
-def _inventory(event: NodeInventoryChanged, state: State, _position: int) -> None:
+def _inventory(event: NodeInventoryChanged, state: State, _cause: Cause) -> None:
     if known := state.nodes.get(event.node_id):
         known.boot_id, known.gpus = event.boot_id, event.gpus
         known.supported_models = event.supported_models
@@ -135,29 +146,29 @@ def _inventory(event: NodeInventoryChanged, state: State, _position: int) -> Non
 
 
 @_fold.register(NodeWentOffline)
-def _offline(event: NodeWentOffline, state: State, _position: int) -> None:
+def _offline(event: NodeWentOffline, state: State, _cause: Cause) -> None:
     if known := state.nodes.get(event.node_id):
         known.online = False
 
 
 @_fold.register(NodeCameOnline)
-def _online(event: NodeCameOnline, state: State, _position: int) -> None:
+def _online(event: NodeCameOnline, state: State, _cause: Cause) -> None:
     if known := state.nodes.get(event.node_id):
         known.online = True
 
 
 @_fold.register(FleetSilenceSuspected)
-def _suspect(_event: FleetSilenceSuspected, state: State, _position: int) -> None:
+def _suspect(_event: FleetSilenceSuspected, state: State, _cause: Cause) -> None:
     state.suspected = True
 
 
 @_fold.register(FleetSilenceCleared)
-def _clear(_event: FleetSilenceCleared, state: State, _position: int) -> None:
+def _clear(_event: FleetSilenceCleared, state: State, _cause: Cause) -> None:
     state.suspected = False
 
 
 @_fold.register(InstanceStartRequested)
-def _requested(event: InstanceStartRequested, state: State, position: int) -> None:
+def _requested(event: InstanceStartRequested, state: State, cause: Cause) -> None:
     if home := state.nodes.get(event.node_id):
         home.instances[event.instance_id] = Instance(
             event.instance_id,
@@ -165,30 +176,30 @@ def _requested(event: InstanceStartRequested, state: State, position: int) -> No
             event.node_id,
             event.gpu_uuid,
             event.boot_id,
-            position,
+            cause,
         )
         state.homes[event.instance_id] = event.node_id
 
 
 @_fold.register(InstanceStarted)
-def _started(event: InstanceStarted, state: State, position: int) -> None:
+def _started(event: InstanceStarted, state: State, cause: Cause) -> None:
     if known := state.instance(event.instance_id):
-        known.pid, known.position = event.pid, position
+        known.pid, known.cause = event.pid, cause
         if known.phase == "starting":
             known.phase = "started"
 
 
 @_fold.register(InstanceStopRequested)
-def _stopping(event: InstanceStopRequested, state: State, position: int) -> None:
+def _stopping(event: InstanceStopRequested, state: State, cause: Cause) -> None:
     if known := state.instance(event.instance_id):
-        known.phase, known.position = "stopping", position
+        known.phase, known.cause = "stopping", cause
 
 
 @_fold.register(InstanceStartFailed)
 @_fold.register(InstanceStopped)
 @_fold.register(InstanceDied)
 def _ended(
-    event: InstanceStartFailed | InstanceStopped | InstanceDied, state: State, _position: int
+    event: InstanceStartFailed | InstanceStopped | InstanceDied, state: State, _cause: Cause
 ) -> None:
     home = state.nodes.get(state.homes.pop(event.instance_id, ""))
     if home:

@@ -34,3 +34,18 @@ class Settings(BaseSettings):
         validation_alias="QUEUE_HISTORY_MAX_LENGTH",
         description="Queue samples kept for each model. Raise it to look back further.",
     )
+    cached_rows: int = Field(
+        default=20_000,
+        ge=0,
+        le=10_000_000,
+        validation_alias="QM_PROJECTOR_CACHED_ROWS",
+        description="Rows of each read model kept in memory. Raise it where more rows than that "
+        "change all the time; lower it where memory is short.",
+    )
+    replaced_kept_s: float = Field(
+        default=600.0,
+        ge=0,
+        validation_alias="QM_REBUILD_REPLACED_KEPT_S",
+        description="How long tables that a rebuild replaced are kept (s). Raise it to have time "
+        "to look at them; lower it where the disk is short.",
+    )

@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from functools import cached_property
+from typing import Any
 
-from contracts.catalogue import CATALOGUE
+from contracts.catalogue import CATALOGUE, TELEMETRY_TYPES
 from contracts.envelope import Event, Recorded
 from contracts.upcast import upcast
 
 Row = dict[str, Any]
 Reaction = Callable[[Row | None, Recorded], Row | None]
 Spread = Callable[[Recorded], Iterable[tuple[str, Recorded]]]
+Keys = Callable[[Recorded], Iterable[str]]
+Part = tuple[str, Recorded]
+
+# How batches are folded; raised when the same projections would make other rows than before.
+FOLDING = 1
 
 
 class Indigestible(Exception):
     """A projection cannot digest an event."""
 
     def __init__(self, event: Recorded, projection: str, cause: BaseException) -> None:
-        self.event = event
+        self.event, self.projection = event, projection
         super().__init__(
             f"{projection} cannot digest {event.type} version {event.schema_version} "
             f"at position {event.position}: {type(cause).__name__}: {cause}"
+        )
+
+
+class Rewound(Exception):
+    """The log is not the one that was folded: it was restored to an earlier point."""
+
+    def __init__(self, checkpoint: Checkpoint, found: str | None) -> None:
+        self.checkpoint = checkpoint
+        there = f"event {found}" if found else "nothing"
+        super().__init__(
+            f"the log was restored to an earlier point: position {checkpoint.position} was event "
+            f"{checkpoint.event_id} and is {there} now; rebuild the read models"
         )
 
 
@@ -40,32 +57,17 @@ class Checkpoint:
 class Batch:
     """A run of consecutive positions.
 
-    events: those among them that some read model folds. marks: every position, with its event id.
+    events: those among them that change a read model. count: how many there are in all.
     """
 
     events: Sequence[Recorded]
-    marks: Sequence[Checkpoint]
-
-    @property
-    def count(self) -> int:
-        """How many events it has."""
-        return len(self.marks)
-
-    @property
-    def through(self) -> Checkpoint:
-        """The last position of it."""
-        return self.marks[-1]
-
-    def before(self, position: int) -> Batch | None:
-        """Return the part before a position, None when there is none."""
-        marks = [mark for mark in self.marks if mark.position < position]
-        events = [event for event in self.events if event.position < position]
-        return Batch(events, marks) if marks else None
+    count: int
+    through: Checkpoint
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Version:
-    """A row as it stands since `position`; raw: the same as stored, where it was read."""
+    """A row as it stands since `position`; raw: the same as it is stored, once that is known."""
 
     position: int
     row: Row
@@ -86,14 +88,24 @@ class Changes:
     """What a batch did to one read model."""
 
     current: dict[str, Version] = field(default_factory=dict)
-    gone: list[str] = field(default_factory=list)
+    gone: dict[str, None] = field(default_factory=dict)
     closed: list[Closed] = field(default_factory=list)
+
+    def add(self, later: Changes) -> None:
+        """Take in what came after."""
+        for key in later.gone:
+            self.current.pop(key, None)
+        for key in later.current:
+            self.gone.pop(key, None)
+        self.gone.update(later.gone)
+        self.current.update(later.current)
+        self.closed += later.closed
 
 
 def by(name: str) -> Spread:
     """Return the usual spread: one key, found in the payload under `name`."""
 
-    def spread(event: Recorded) -> Iterable[tuple[str, Recorded]]:
+    def spread(event: Recorded) -> Iterable[Part]:
         return ((event.data[name], event),)
 
     return spread
@@ -107,21 +119,28 @@ class Projection:
     changes the row it is given and returns that very row when nothing changes.
     spread: the keys that an event touches, each with the event as that key should see it.
     versioned: keep the rows that were; not for rows that telemetry changes at every sample.
+    latest: of the telemetry of one type in one stream, only the last changes the row for good, so
+    that what it overtook in the same batch need not be read.
     """
 
     name: str
     spread: Spread
     on: Mapping[type[Event], Reaction]
     versioned: bool = True
+    latest: bool = False
 
-    @property
+    @cached_property
     def types(self) -> frozenset[str]:
         """Return the types of events that it folds."""
         return frozenset(event.type for event in self.on)
 
-    def parts(self, events: Iterable[Recorded]) -> list[tuple[str, Recorded]]:
+    @cached_property
+    def _reactions(self) -> dict[str, Reaction]:
+        return {event.type: reaction for event, reaction in self.on.items()}
+
+    def parts(self, events: Iterable[Recorded]) -> list[Part]:
         """Return (key, event as the key sees it) for every key that the events touch, in order."""
-        found: list[tuple[str, Recorded]] = []
+        found: list[Part] = []
         for event in events:
             try:
                 found.extend(self.spread(event))
@@ -129,89 +148,151 @@ class Projection:
                 raise Indigestible(event, self.name, error) from error
         return found
 
-    def fold(self, parts: Iterable[tuple[str, Recorded]], stored: Mapping[str, Version]) -> Changes:
+    def fold(self, parts: Iterable[Part], stored: Mapping[str, Version | None]) -> Changes:
         """Return what these parts change in rows that stand as `stored`."""
-        reactions = {event.type: reaction for event, reaction in self.on.items()}
-        now: dict[str, Version | None] = dict(stored)
+        reactions = self._reactions
+        now: dict[str, Version | None] = {}
         changes = Changes()
         for key, event in parts:
-            before = now.get(key)
+            before = now[key] if key in now else stored.get(key)
+            known = before.row if before else None
             try:
-                row = reactions[event.type](before.row if before else None, event)
+                row = reactions[event.type](known, event)
             except Exception as error:
                 raise Indigestible(event, self.name, error) from error
-            if row is (before.row if before else None):
+            if row is known:
                 continue
             if before and self.versioned:
                 changes.closed.append(Closed(key, before, event.position))
             now[key] = Version(event.position, row) if row is not None else None
         for key, version in now.items():
             if version is None:
-                changes.gone.append(key)
-            elif version is not stored.get(key):
+                changes.gone[key] = None
+            else:
                 changes.current[key] = version
         return changes
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One entry of a series."""
-
-    key: str
-    position: int
-    at: datetime
-    row: Row
+# One entry of a series: key, position, when it was recorded, row.
+Entry = tuple[str, int, datetime, Row]
 
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """One read model that only grows: an entry per event, by key and position."""
+    """One read model that only grows: an entry per event and key, by key and position.
+
+    key: the field of the payload that holds it, or what names every key of an event.
+    trimmed: only the newest entries of each key are kept; then it folds one type of telemetry
+    which has streams of its own, one for each key.
+    """
 
     name: str
-    key: str
+    key: str | Keys
     on: Mapping[type[Event], Callable[[Recorded], Row]]
     trimmed: bool = False
 
-    @property
+    @cached_property
     def types(self) -> frozenset[str]:
         """Return the types of events that it folds."""
         return frozenset(event.type for event in self.on)
 
+    @cached_property
+    def _makers(self) -> dict[str, Callable[[Recorded], Row]]:
+        return {event.type: maker for event, maker in self.on.items()}
+
     def entries(self, events: Iterable[Recorded]) -> list[Entry]:
-        """Return the entry of every event, in order."""
-        makers = {event.type: maker for event, maker in self.on.items()}
+        """Return the entries of every event, in order."""
+        makers, keys = self._makers, self._keys
         found: list[Entry] = []
         for event in events:
             try:
-                row = makers[event.type](event)
-                found.append(Entry(event.data[self.key], event.position, event.recorded_at, row))
+                row, position, at = makers[event.type](event), event.position, event.recorded_at
+                found += [(key, position, at, row) for key in keys(event)]
             except Exception as error:
                 raise Indigestible(event, self.name, error) from error
         return found
 
+    def _keys(self, event: Recorded) -> Iterable[str]:
+        return (event.data[self.key],) if isinstance(self.key, str) else self.key(event)
 
-Model = TypeVar("Model", "Projection", "Series")
+
+Model = Projection | Series
 
 
-def grouped(events: Iterable[Recorded], models: Sequence[Model]) -> dict[Model, list[Recorded]]:
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What some read models want of the log.
+
+    facts, telemetry: types of which every event counts. latest: types of telemetry of which the
+    last of each stream in a batch is enough. kept: types whose oldest entries nobody keeps.
+    """
+
+    facts: frozenset[str]
+    telemetry: frozenset[str]
+    latest: frozenset[str]
+    kept: frozenset[str]
+
+
+def wanted(models: Iterable[Model]) -> Wanted:
+    """Return what these read models want of the log."""
+    readers = readers_of(models)
+    telemetry = readers.keys() & TELEMETRY_TYPES
+    latest = {
+        type_
+        for type_ in telemetry
+        if all(isinstance(model, Projection) and model.latest for model in readers[type_])
+    }
+    kept = {
+        type_
+        for type_ in telemetry
+        if all(isinstance(model, Series) and model.trimmed for model in readers[type_])
+    }
+    return Wanted(
+        facts=frozenset(readers.keys() - telemetry),
+        telemetry=frozenset(telemetry - latest),
+        latest=frozenset(latest),
+        kept=frozenset(kept),
+    )
+
+
+def forgetful(model: Model) -> bool:
+    """Tell whether telemetry makes this read model, which the log forgets after a while."""
+    return not model.types.isdisjoint(TELEMETRY_TYPES)
+
+
+Readers = Mapping[str, Sequence[Model]]
+
+
+def readers_of(models: Iterable[Model]) -> Readers:
+    """Return who folds each type of event."""
+    readers: dict[str, list[Model]] = {}
+    for model in models:
+        for type_ in model.types:
+            readers.setdefault(type_, []).append(model)
+    return readers
+
+
+def grouped(events: Iterable[Recorded], readers: Readers) -> dict[Model, list[Recorded]]:
     """Return the events that each read model folds, in today's form.
 
     Raises Indigestible at a version newer than we know.
     """
-    readers: dict[str, list[Model]] = defaultdict(list)
-    for model in models:
-        for type_ in model.types:
-            readers[type_].append(model)
     found: dict[Model, list[Recorded]] = {}
     for event in events:
-        for model in readers.get(event.type, ()):
-            found.setdefault(model, []).append(_todays(event, model.name))
+        models = readers.get(event.type)
+        if not models:
+            continue
+        if (event.type, event.schema_version) not in CATALOGUE:
+            event = _todays(event, models[0].name)  # noqa: PLW2901 (an old form of the same)
+        for model in models:
+            if model in found:
+                found[model].append(event)
+            else:
+                found[model] = [event]
     return found
 
 
 def _todays(event: Recorded, reader: str) -> Recorded:
-    if (event.type, event.schema_version) in CATALOGUE:
-        return event
     version, data = upcast(event.type, event.schema_version, event.data)
     if (event.type, version) not in CATALOGUE:
         raise Indigestible(event, reader, LookupError("this version is not in the catalogue"))
@@ -220,7 +301,9 @@ def _todays(event: Recorded, reader: str) -> Recorded:
 
 def moment(at: datetime) -> str:
     """Return a time as ISO 8601 in UTC, always of the same width, so that text sorts as time."""
-    return at.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+    if at.tzinfo is not UTC:
+        at = at.astimezone(UTC)
+    return at.isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def gone(_row: Row | None, _event: Recorded) -> None:

@@ -1,16 +1,21 @@
+-- Statements about now. A read of the past (`as_of`) is the same statement with every model, status
+-- and log in it read through the function that gives its past: rm.nodes becomes rm.nodes_at($as_of),
+-- rm.node_status becomes rm.node_status_at($as_of, $moment). Where the past has another form, a
+-- statement stands beside it under its name and `_then`.
+
 -- name: page
 -- One page of a list, with the position it holds for: $1 items at most, after the cursor $2.
 with page as materialized (
   select sort, item, row_number() over () as n from ({select}) as found
 )
-select (select position from rm.checkpoints where name = 'rm') as position,
+select {position} as position,
        coalesce((select json_agg(item order by n) from page where n <= $1), '[]') as content,
        (select sort::text from page
          where n = $1 and exists (select 1 from page where n > $1)) as next_cursor;
 
 -- name: one
 -- One thing, with the position it holds for.
-select (select position from rm.checkpoints where name = 'rm') as position,
+select {position} as position,
        (select item from ({select}) as found)::json as content;
 
 -- name: checkpoint
@@ -56,6 +61,19 @@ select n.row || jsonb_build_object(
   left join rm.node_reports r on r.key = n.key
  where n.key = $1;
 
+-- name: node_then
+-- One node as it was, its GPUs, and what its agent had last said runs there.
+select n.row || jsonb_build_object(
+         'gpus', (select coalesce(jsonb_agg(
+                           rm.gpu_then(rm.gpu_state_then(g.key, g.row, n.row),
+                                       rm.gpu_permitted_then(g.row, n.row), n.environment_id,
+                                       g.row, n.report->'gpus'->g.key)
+                           order by g.row->'index', g.key), '[]')
+                    from rm.gpus_at($as_of) g where g.node_id = n.key),
+         'reported_instances', coalesce(n.report->'instances', '[]')) as item
+  from rm.node_status_at($as_of, $moment) n
+ where n.key = $1;
+
 -- name: gpus
 -- GPUs, of one node, of one environment, in one state.
 select key as sort, row as item
@@ -81,6 +99,31 @@ select key as sort, row as item
    and ($6::boolean is null or $6 = (state in ('requested', 'ready', 'stopping')))
  order by key limit $1 + 1;
 
+-- name: instances_then
+-- Instances as they were. They stay for ever, so each half is asked for no more than a page.
+select key as sort, row as item
+  from ((select key, row
+           from rm.instances
+          where key > coalesce($2, '') and position <= $as_of
+            and ($3::text is null or model_id = $3)
+            and ($4::text is null or node_id = $4)
+            and ($5::text is null or state = $5)
+            and ($6::boolean is null or $6 = (state in ('requested', 'ready', 'stopping')))
+          order by key limit $1 + 1)
+         union all
+        (select key, row
+           from rm.instances_history
+          where key > coalesce($2, '')
+            and rm.fork(from_position, to_position) = any(rm.forks($as_of))
+            and from_position <= $as_of and to_position > $as_of
+            and ($3::text is null or (row->>'model_id') collate "C" = $3)
+            and ($4::text is null or row->>'node_id' = $4)
+            and ($5::text is null or row->>'state' = $5)
+            and ($6::boolean is null
+                 or $6 = (row->>'state' in ('requested', 'ready', 'stopping')))
+          order by key limit $1 + 1)) instances
+ order by key limit $1 + 1;
+
 -- name: instance
 -- One instance.
 select row as item from rm.instances where key = $1;
@@ -97,10 +140,20 @@ select key as sort, row as item
 select row as item from rm.queue_status where key = $1;
 
 -- name: queue_history
--- A queue's samples, the newest first.
+-- A queue's samples, the newest first; as many as are kept of a queue, $4, and not more.
 select position as sort, row || jsonb_build_object('position', position) as item
-  from rm.queue_history
- where key = $3 and position < coalesce($2::text::bigint, 9223372036854775807)
+  from (select position, row
+          from rm.queue_history
+         where key = $3
+         order by position desc limit $4) newest
+ where position < coalesce($2::text::bigint, 9223372036854775807)
+ order by position desc limit $1 + 1;
+
+-- name: queue_history_then
+-- A queue's samples as they were kept then, as far as they are still in the log.
+select position as sort, row || jsonb_build_object('position', position) as item
+  from rm.samples_at($as_of, $moment, $3, $4)
+ where position < coalesce($2::text::bigint, 9223372036854775807)
  order by position desc limit $1 + 1;
 
 -- name: deployments
@@ -116,6 +169,25 @@ select n.key as sort,
              left join rm.instances i on i.key = g.row->>'instance_id'
             where g.node_id = n.key)) as item
   from rm.node_status n
+ where n.key > coalesce($2, '') and ($3::text is null or n.environment_id = $3)
+ order by n.key limit $1 + 1;
+
+-- name: deployments_then
+-- Every node there was, its GPUs, and what ran on each.
+select n.key as sort,
+       n.row - 'gpus' || jsonb_build_object(
+         'gpus', (
+           select coalesce(
+                    jsonb_agg(
+                      rm.gpu_then(rm.gpu_state_then(g.key, g.row, n.row),
+                                  rm.gpu_permitted_then(g.row, n.row), n.environment_id,
+                                  g.row, n.report->'gpus'->g.key)
+                      || jsonb_build_object('instance', i.row)
+                      order by g.row->'index', g.key), '[]')
+             from rm.gpus_at($as_of) g
+             left join lateral rm.instances_at($as_of, g.row->>'instance_id') i on true
+            where g.node_id = n.key)) as item
+  from rm.node_status_at($as_of, $moment) n
  where n.key > coalesce($2, '') and ($3::text is null or n.environment_id = $3)
  order by n.key limit $1 + 1;
 
@@ -192,22 +264,27 @@ select position as sort, json_build_object(
  order by position limit $1 + 1;
 
 -- name: events_of_stream
--- One stream of the log; only telemetry's streams make it look through telemetry.
+-- One stream of the log; only telemetry's streams make it look through telemetry. Ordered by moment
+-- and position, which is by position, as the index on telemetry's streams has them.
 select position as sort, json_build_object(
          'position', position, 'event_id', event_id, 'stream', stream, 'version', version,
          'type', type, 'schema_version', schema_version, 'data', data, 'meta', meta,
          'recorded_at', to_char(recorded_at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')) as item
-  from (select position, event_id, stream, version, type, schema_version, data, meta, recorded_at
-          from log.facts where stream = $5
+  from ((select position, event_id, stream, version, type, schema_version, data, meta, recorded_at
+           from log.facts where stream = $5
+          order by recorded_at, position)
          union all
-        select position, event_id, stream, version, type, schema_version, data, meta, recorded_at
-          from log.telemetry
-         where stream = $5
-           and position > greatest(coalesce($2::text::bigint, 0), $3::bigint)
-           and exists (select 1 from log.telemetry_heads h where h.stream = $5)) as events
+        (select position, event_id, stream, version, type, schema_version, data, meta, recorded_at
+           from log.telemetry
+          where stream = $5
+            and position > greatest(coalesce($2::text::bigint, 0), $3::bigint)
+            and recorded_at >= (select coalesce(log.moment_at(
+                  greatest(coalesce($2::text::bigint, 0), $3::bigint)), '-infinity'))
+            and exists (select 1 from log.telemetry_heads h where h.stream = $5)
+          order by recorded_at, position)) as events
  where position > greatest(coalesce($2::text::bigint, 0), $3::bigint)
    and ($4::text[] is null or type = any($4))
- order by position limit $1 + 1;
+ order by recorded_at, position limit $1 + 1;
 
 -- name: status
 -- The log's head, how far each read model is behind it, and who leads.
@@ -221,3 +298,43 @@ select json_build_object(
                     order by name)
              from rm.checkpoints),
          'leases', (select coalesce(json_agg(row order by key), '[]') from rm.leases)) as item;
+
+-- name: status_then
+-- Where the log was and who led; how far read models were behind it is not kept.
+select json_build_object(
+         'head', $as_of::bigint,
+         'lag', null,
+         'checkpoints', json_build_array(),
+         'leases', (select coalesce(json_agg(row order by key), '[]')
+                      from rm.leases_at($as_of))) as item;
+
+-- name: rebuild
+-- One rebuild: the order as the log has it, and what came of it so far. The log's and not the read
+-- model's order, which may be what is to be mended.
+select rm.rebuild_status(b, asked.id, f.position, f.data, f.meta->>'actor', f.recorded_at) as item
+  from (select $1::text as id) asked
+  left join rm.builds b on b.build_id = asked.id
+  left join log.facts f on f.stream = 'rebuild/' || asked.id and f.type = 'rebuild.asked'
+ where b.build is not null or f.position is not null;
+
+-- name: rebuilds
+-- The latest rebuilds, newest first, and before them the orders that wait.
+select json_agg(found.item order by found.build desc, found.position desc) as item
+  from (select rm.rebuild_status(b, coalesce(b.build_id, o.key), o.position, o.row::json,
+                                 o.row->>'actor', (o.row->>'asked_at')::timestamptz) as item,
+               coalesce(b.build, 9223372036854775807) as build, o.position
+          from rm.builds b full join rm.rebuilds o on o.key = b.build_id
+         order by 2 desc, 3 desc
+         limit 50) found;
+
+-- name: then_of_position
+-- When a position was recorded, and what is needed to tell whether it can be asked for.
+select p.position, log.moment_at(p.position) as recorded_at, log.head() as head,
+       coalesce((select max(last_position) from log.seals), 0) as dropped
+  from (select $1::bigint as position) p;
+
+-- name: then_of_moment
+-- The last position recorded by a moment, and what is needed to tell whether it can be asked for.
+select p.position, log.moment_at(p.position) as recorded_at, log.head() as head,
+       coalesce((select max(last_position) from log.seals), 0) as dropped, clock_timestamp() as now
+  from log.position_at($1) as p(position);

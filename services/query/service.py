@@ -6,8 +6,10 @@ from services.chassis.database import connect_pool
 from services.chassis.http import serve
 from services.chassis.run import Context, run
 from services.query.adapters.checkpoint import CheckpointWatch
+from services.query.adapters.events import DatabaseEvents
 from services.query.adapters.reader import DatabaseReader
-from services.query.routes import application
+from services.query.handlers import TimeMachine
+from services.query.routes import application, history
 from services.query.settings import Settings
 
 SERVICE = "query"
@@ -25,7 +27,10 @@ async def main(context: Context) -> None:
     )
     try:
         checkpoint = CheckpointWatch(database, wait_s=settings.min_position_wait_s)
-        app = application(DatabaseReader(database, checkpoint))
+        samples_kept = settings.queue_history_max_length
+        reader = DatabaseReader(database, checkpoint, samples_kept=samples_kept)
+        machine = TimeMachine(DatabaseEvents(database, checkpoint))
+        app = application(reader, history.routes(reader, machine))
         context.log.info("listening", host=settings.http_host, port=settings.http_port)
         await serve(app, settings.http_host, settings.http_port, context.stop)
     finally:

@@ -36,6 +36,14 @@ class Settings(BaseSettings):
         description="How long a read waits for the position it asks for before it answers 503. "
         "Raise it where the projector lags, lower it where callers would rather come again.",
     )
+    queue_history_max_length: int = Field(
+        default=1_000,
+        ge=1,
+        le=1_000_000,
+        validation_alias="QUEUE_HISTORY_MAX_LENGTH",
+        description="Queue samples kept for each model, the same as for the projector: a read of "
+        "the past shows as many. Raise it to look back further.",
+    )
     connections: int = Field(
         default=4,
         ge=1,

@@ -18,7 +18,7 @@ from services.chassis.folding import Folding
 from services.chassis.health import Health
 from services.chassis.leadership import Term
 from services.chassis.proposer import Accepted
-from services.chassis.supervision import one_failure
+from services.chassis.supervision import Together
 from services.queue_sampler import decide
 from services.queue_sampler.decide import Asked
 from services.queue_sampler.state import (
@@ -112,17 +112,16 @@ class Sampler:
         """Sample and probe until the term is over."""
         self._asked.clear()
         self._offered.clear()
-        with one_failure():
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._sample_in_turn(term))
-                if self._outside.passive is not None:
-                    tasks.create_task(self._probe_in_rounds(self._outside.passive))
+        async with Together() as tasks:
+            tasks.create_task(self._sample_in_turn(term))
+            if self._outside.passive is not None:
+                tasks.create_task(self._probe_in_rounds(self._outside.passive))
 
     # Samples, by the Management API.
 
     async def _sample_in_turn(self, term: Term) -> None:
         asking: dict[str, asyncio.Task[None]] = {}
-        async with asyncio.TaskGroup() as tasks:
+        async with Together() as tasks:
             while True:
                 asking = {model_id: task for model_id, task in asking.items() if not task.done()}
                 self._forget()
@@ -172,7 +171,7 @@ class Sampler:
 
     async def _probe_in_rounds(self, passive: Passive) -> None:
         probing: dict[Connection, asyncio.Task[None]] = {}
-        async with asyncio.TaskGroup() as tasks:
+        async with Together() as tasks:
             while True:
                 probing = {key: task for key, task in probing.items() if not task.done()}
                 groups = self._by_connection()

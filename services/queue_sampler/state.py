@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import singledispatch
+from typing import ClassVar
 
 from contracts.catalogue import read, types
 from contracts.envelope import Event, Recorded
@@ -69,10 +70,11 @@ class Queue:
     since: int
 
 
+@dataclass
 class State:
     """Folded in place; a model without an entry in `samples` is one whose length is unknown."""
 
-    TYPES: frozenset[str] = types(
+    TYPES: ClassVar[frozenset[str]] = types(
         (
             ModelRegistered,
             ModelUpdated,
@@ -83,10 +85,9 @@ class State:
         )
     )
 
-    def __init__(self) -> None:
-        self.queues: dict[str, Queue] = {}
-        self.samples: dict[str, Reading] = {}
-        self.trouble: dict[str, str] = {}
+    queues: dict[str, Queue] = field(default_factory=dict)
+    samples: dict[str, Reading] = field(default_factory=dict)
+    trouble: dict[str, str] = field(default_factory=dict)
 
     def apply(self, event: Recorded) -> None:
         """Fold one event."""

@@ -103,9 +103,21 @@ class Scheduler:
     ) -> None:
         self._state, self._folding, self._proposer = state, folding, proposer
         self._clock, self._health, self._interval_s = clock, health, interval_s
+        self._settled_at: int | None = None
+
+    @property
+    def is_deciding(self) -> bool:
+        """Whether it leads and something that matters was folded and is not decided on yet."""
+        return self._settled_at is not None and self._settled_at != self._state.changes
 
     async def act(self, term: Term) -> None:
         """Decide until the term is over. Raises Fenced, Unavailable, or Bug."""
+        try:
+            await self._act(term)
+        finally:
+            self._settled_at = None
+
+    async def _act(self, term: Term) -> None:
         await self._folding.caught_up()
         # What was folded by now lives on: the collector need not walk it ever again.
         gc.freeze()
@@ -114,6 +126,7 @@ class Scheduler:
             seen = self._state.changes
             proposals = self._decide(term.lease.epoch)
             if not proposals:
+                self._settled_at = seen
                 await self._wait_for_change(seen)
             elif not await self._propose(proposals, term.lease):
                 # Nothing was recorded: the world moved, and we shall hear of it.

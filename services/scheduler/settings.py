@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pydantic import AliasChoices, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from services.chassis.snapshot_settings import SnapshotSettings
 
 
-class Settings(BaseSettings):
+class Settings(SnapshotSettings):
     """Read from the environment and `.env`."""
 
     model_config = SettingsConfigDict(env_prefix="QM_", env_file=".env", extra="ignore")

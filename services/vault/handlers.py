@@ -34,6 +34,7 @@ PREFETCH = 50
 RETRY_S = 0.5
 WRITERS = frozenset({"gateway"})
 MAX_SEALED_BYTES = 128 * 1024
+Version = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Service = Annotated[str, StringConstraints(pattern=r"^[a-z_]+$", max_length=64)]
 
 
@@ -58,8 +59,8 @@ class Secrets(Protocol):
     async def get(self, secret_id: str, version: int) -> Kept | None:
         """Return a version that was not erased."""
 
-    async def erase(self, secret_id: str) -> int:
-        """Erase all versions and return how many there were."""
+    async def erase(self, secret_id: str, version: int | None = None) -> int:
+        """Erase one version, or all, and return how many there were."""
 
 
 class _Question(BaseModel):
@@ -88,15 +89,16 @@ class Open(_Question):
 
     op: Literal["open"]
     secret_id: Id
-    version: Annotated[int, Field(ge=1, le=2**31 - 1)]
+    version: Version
     public_key: Annotated[Base64Bytes, Field(max_length=64)]
 
 
 class Erase(_Question):
-    """Forget all versions of a secret."""
+    """Forget a version of a secret; without its number, all of them."""
 
     op: Literal["erase"]
     secret_id: Id
+    version: Version | None = None
 
 
 _QUESTIONS: TypeAdapter[AskKey | Put | Open | Erase] = TypeAdapter(
@@ -135,7 +137,8 @@ class Vault:
                 return await self._on_open(user, question)
             case Erase():
                 _only_writers(user)
-                return {"erased": await self._secrets.erase(question.secret_id)}
+                erased = await self._secrets.erase(question.secret_id, question.version)
+                return {"erased": erased}
 
     async def _on_put(self, user: str, put: Put) -> dict[str, Any]:
         _only_writers(user)

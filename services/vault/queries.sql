@@ -21,6 +21,6 @@ select ciphertext, nonce, readers from vault.secrets
  where secret_id = $1 and version = $2 and ciphertext is not null;
 
 -- name: erase
--- Forget the values of all versions, and keep that they were.
+-- Forget the value of one version, or of all, and keep that they were.
 update vault.secrets set ciphertext = null, nonce = null, erased_at = clock_timestamp()
- where secret_id = $1 and ciphertext is not null;
+ where secret_id = $1 and ($2::int is null or version = $2) and ciphertext is not null;

@@ -52,10 +52,15 @@ class Demo:
     def wait_for(self, words: str) -> None:
         """Return once it has said so."""
         until = time.monotonic() + READY_WITHIN_S
-        while words not in self.said:
-            assert self.process.poll() is None, self.said
-            assert time.monotonic() < until, self.said
-            time.sleep(0.1)
+        try:
+            while words not in self.said:
+                assert self.process.poll() is None, self.said
+                assert time.monotonic() < until, self.said
+                time.sleep(0.1)
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
 
     def kill(self, part: str) -> None:
         """Kill one of its parts as a crash would."""

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from services.chassis.database import connect_pool
+from services.chassis.database_limits import BY_SERVICE, Limits
 from services.chassis.errors import Bug, Conflict, Refused, Unavailable
 from services.chassis.migrations import migrate
 from tests.platform import new_database
@@ -35,6 +36,7 @@ async def test_json_comes_and_goes_as_bytes(owner):
         ("select $1::text", ("a\0b",), Refused),
         ("select 1 / 0", (), Refused),
         ("select nonsense", (), Bug),
+        ("do $$ begin raise exception 'slow' using errcode = '25P03'; end $$", (), Unavailable),
         ("do $$ begin raise exception 'moved' using errcode = 'QM001'; end $$", (), Conflict),
     ],
 )
@@ -84,6 +86,63 @@ async def test_a_statement_that_takes_too_long_is_unavailable(database):
     with pytest.raises(Unavailable):
         await hasty.execute("select pg_sleep(5)")
     await hasty.close()
+
+
+@pytest.mark.parametrize("service", ["gateway", "vault", "query", "journal", "projector"])
+async def test_the_server_itself_ends_what_a_role_leaves_behind(database, service):
+    pool = await connect_pool(database.url(service), service=service, max_size=1)
+    wanted = BY_SERVICE[service].as_settings()
+    for name, milliseconds in wanted.items():
+        row = await pool.fetchrow("select setting from pg_settings where name = $1", name)
+        assert (name, row["setting"]) == (name, milliseconds)
+        assert int(milliseconds) > 0
+    await pool.close()
+
+
+@pytest.fixture
+async def limited(database, monkeypatch):
+    made = []
+
+    async def connect(**limits):
+        monkeypatch.setitem(BY_SERVICE, "gateway", Limits(**limits))
+        made.append(await connect_pool(database.owner_url(), service="gateway", max_size=2))
+        return made[-1]
+
+    yield connect
+    for pool in made:
+        await pool.close()
+
+
+async def test_a_statement_is_ended_by_the_server_though_the_client_would_wait(limited):
+    pool = await limited(statement_s=0.1)
+    with pytest.raises(Unavailable) as caught:
+        await pool.execute("select pg_sleep(20)")
+    assert caught.value.numbers["sqlstate"] == "57014"
+
+
+async def test_nobody_waits_long_for_a_lock(limited, owner):
+    pool = await limited(lock_s=0.1)
+    async with owner.transaction() as tx:
+        await tx.execute("lock table public.things in access exclusive mode")
+        with pytest.raises(Unavailable) as caught:
+            await pool.fetch("select * from public.things")
+    assert caught.value.numbers["sqlstate"] == "55P03"
+    assert await pool.fetch("select * from public.things where false") == []
+
+
+async def test_a_transaction_that_dawdles_gives_its_locks_back(limited, owner):
+    pool = await limited(idle_in_transaction_s=0.1)
+
+    async def dawdles():
+        async with pool.transaction() as tx:
+            await tx.execute("lock table public.things in access exclusive mode")
+            assert await owner.fetch("select * from public.things where false") == []
+            await tx.execute("select 1")
+
+    with pytest.raises(Unavailable):
+        async with asyncio.timeout(20):
+            await dawdles()
+    assert await pool.fetchval("select 1") == 1
 
 
 async def test_a_server_that_never_answers_is_unavailable_after_our_patience():

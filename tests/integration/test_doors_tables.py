@@ -138,6 +138,17 @@ async def test_versions_are_counted_and_never_reused(secrets):
     assert cipher.decrypt(kept.value, "s-1", 9) == CANARY
 
 
+async def test_one_version_is_erased_and_the_others_stay(secrets):
+    cipher = AesGcm(bytes(range(32)))
+    new = NewVersion("s-4", "a test", ("deployer",), None)
+    for _ in range(2):
+        await secrets.add(new, lambda version: cipher.encrypt(CANARY, "s-4", version))
+    assert await secrets.erase("s-4", 2) == 1
+    assert await secrets.erase("s-4", 2) == 0
+    assert await secrets.get("s-4", 2) is None
+    assert await secrets.get("s-4", 1) is not None
+
+
 async def test_one_request_makes_one_version_however_often_it_is_made(secrets):
     cipher = AesGcm(bytes(range(32)))
     new = NewVersion("s-2", "a test", (), "r-1")

@@ -18,8 +18,9 @@ from services.chassis.errors import Bug, Fenced, QuartermasterError
 from services.projector.adapters.log import LogReader
 from services.projector.adapters.read_models import PostgresReadModels, PostgresWriting
 from services.projector.handlers import Projector, Stuck
-from services.projector.projections import PROJECTIONS, SERIES, TYPES
+from services.projector.projections import PROJECTIONS, READ_MODELS
 from services.projector.service import project_all
+from services.projector.state import wanted
 from tests import fleet
 from tests.platform import new_database
 from tests.recorded import START, put, recorded
@@ -49,7 +50,7 @@ def database(place):
 
 def a_projector(database, **changes):
     models = PostgresReadModels(database, series_length=1000)
-    return Projector(LogReader(database, TYPES, service="projector"), models, **changes)
+    return Projector(LogReader(database, wanted(READ_MODELS), service="projector"), models, **changes)
 
 
 def some_history():
@@ -64,7 +65,7 @@ def some_history():
 
 async def everything(owner):
     """Return all rows of all read models, comparable, without when they were written."""
-    tables = [model.name for model in (*PROJECTIONS, *SERIES)]
+    tables = [model.name for model in READ_MODELS]
     tables += [f"{model.name}_history" for model in PROJECTIONS if model.versioned]
     found = {}
     for table in tables:
@@ -75,7 +76,7 @@ async def everything(owner):
 
 
 async def reset(owner):
-    for model in (*PROJECTIONS, *SERIES):
+    for model in READ_MODELS:
         await owner.execute(f"truncate rm.{model.name}")
         if model in PROJECTIONS and model.versioned:
             await owner.execute(f"truncate rm.{model.name}_history")
@@ -187,10 +188,21 @@ async def test_a_hole_in_the_log_stops_the_projector(owner, database):
         await project_all(database)
 
 
+async def seal(owner, partition, position):
+    """Note that the telemetry at a position was dropped."""
+    await owner.execute(
+        "insert into log.seals (partition, first_position, last_position, events, last_hash,"
+        " sealed_by) values ($1, $2::bigint, $2::bigint, 1, '', $2::bigint + 1000)",
+        partition,
+        position,
+    )
+
+
 async def test_a_hole_that_seals_cover_is_passed(owner, database):
     events = some_history()
     await put(owner, [event for event in events if event.position not in (6, 7)])
-    await owner.execute("insert into log.seals values ('p1', 6, 6, 1, ''), ('p2', 7, 7, 1, '')")
+    await seal(owner, "p1", 6)
+    await seal(owner, "p2", 7)
     assert await project_all(database) == len(events) - 2
     assert (await everything(owner))[1][0] == len(events)
 
@@ -202,7 +214,7 @@ async def test_a_checkpoint_on_telemetry_that_was_dropped_goes_on(owner, databas
     await project_all(database)
     partition = events[-1].recorded_at.strftime("telemetry_%Y%m%d")
     await owner.execute(f"drop table log.{partition}")
-    await owner.execute("insert into log.seals values ($1, 6, 6, 1, '')", partition)
+    await seal(owner, partition, 6)
     await put(owner, recorded([fleet.a_node("n2")], after=events))
     assert await project_all(database) == 1
 

@@ -109,6 +109,15 @@ async def test_a_service_cannot_publish_what_only_the_journal_may(broker):
     await scheduler.close()
 
 
+async def test_not_even_an_administrator_can_sign_as_the_journal(broker):
+    connection = await aio_pika.connect(broker.url("admin"))
+    async with connection, connection.channel() as channel:
+        exchange = await channel.get_exchange(wire.EXCHANGE_RECORDED, ensure=False)
+        forged = aio_pika.Message(b"[]", user_id="journal")
+        with pytest.raises(aio_pika.exceptions.ChannelPreconditionFailed):
+            await exchange.publish(forged, "a.a", mandatory=False)
+
+
 def own_connections(broker, user: str) -> list[str]:
     rows = broker.api("GET", f"vhosts/{broker.vhost}/connections").json()
     return [row["name"] for row in rows if row["user"] == user]

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import orjson
 import pytest
 
 from services.chassis import wire
+from services.chassis.clock import SystemClock
 from services.chassis.errors import Refused, Unavailable
+from services.chassis.follower import Follower
+from services.chassis.leadership import Leadership
 from services.chassis.ports import Message
+from services.chassis.proposer import Accepted
 
 SOON_S = 5.0
 
@@ -183,3 +189,60 @@ class BusSuite:
             await journal.publish(wire.EXCHANGE_RECORDED, "a.a", run, mandatory=False)
         deliveries = await received(inbox, 300)
         assert [delivery.headers["from"] for delivery in deliveries] == list(range(300))
+
+    async def test_a_follower_believes_the_journal_and_nobody_else(self, buses):
+        journal, scheduler = await buses("journal"), await buses("scheduler")
+        stranger = await buses("admin")  # one whom a broker lets publish what is the journal's
+        asked = await journal.consume(wire.QUEUE_JOURNAL, prefetch=1)
+        follower = Follower(scheduler, "scheduler", frozenset({"a.a"}), SystemClock())
+        batches = follower.batches()
+        reading = asyncio.create_task(anext(batches))
+        question = await asked.next(SOON_S)
+        await journal.answer(question, b"[]", {"through": 0, "head": 0})
+        await question.ack()
+        beacon = Message(b"{}", {"head": 99})
+        await stranger.publish(wire.EXCHANGE_RECORDED, wire.BEACON, beacon, mandatory=False)
+        for bus, stream in ((stranger, "thing/forged"), (journal, "thing/true")):
+            await bus.publish(wire.EXCHANGE_RECORDED, "a.a", a_run(stream), mandatory=False)
+        async with asyncio.timeout(SOON_S * 2):
+            [event] = await reading
+        assert (event.stream, follower.head, follower.dropped) == ("thing/true", 1, 2)
+        await batches.aclose()
+
+    async def test_nobody_leads_by_a_strangers_beacon(self, buses):
+        journal, scheduler = await buses("journal"), await buses("scheduler")
+        stranger = await buses("admin")
+        acquired = asyncio.Event()
+
+        async def propose(draft):
+            acquired.set()
+            return Accepted(1, (1,), (1,), ("id",))
+
+        leadership = Leadership(scheduler, SimpleNamespace(propose=propose), "scheduler", "me")
+        terms = leadership.terms()
+        leading = asyncio.create_task(anext(terms))
+        beacon = Message(b"{}", {"head": 0})
+        await stranger.publish(wire.EXCHANGE_RECORDED, wire.BEACON, beacon, mandatory=False)
+        await asyncio.sleep(0.2)
+        assert not acquired.is_set()
+        await journal.publish(wire.EXCHANGE_RECORDED, wire.BEACON, beacon, mandatory=False)
+        async with asyncio.timeout(SOON_S * 2):
+            assert (await leading).epoch == 1
+        await terms.aclose()
+
+
+def a_run(stream: str) -> Message:
+    """Return the first run of a log, with one event of type a.a."""
+    row = {
+        "position": 1,
+        "event_id": "id-1",
+        "stream": stream,
+        "version": 1,
+        "type": "a.a",
+        "schema_version": 1,
+        "data": b"{}",
+        "meta": b'{"actor":"a","occurred_at":"","proposer":"p"}',
+        "recorded_at": datetime(2026, 1, 1, tzinfo=UTC),
+    }
+    body = wire.encode_run([wire.recorded_bytes(row)])
+    return Message(body, {"from": 1, "to": 1, "types": ["a.a"]})

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime, timedelta
 from uuid import UUID
 
+import orjson
 import pytest
 
 from contracts.envelope import Lease
 from services.chassis.clock import SystemClock
+from services.chassis.errors import Refused
 from services.chassis.ids import uuid7
+from services.journal import facts
 from services.journal.append import GroupAppender
 from services.journal.history import HistoryQuestion, answer
 from services.journal.records import Command, Entry
@@ -171,3 +175,49 @@ class LogSuite:
         report = await verify(log)
         assert (report.ok, report.problem) == (True, None)
         assert report.checked == (await log.head()).position
+
+    async def test_single_facts_are_told_by_position_and_by_stream_up_to_a_position(
+        self, log, appender
+    ):
+        one, other = a_stream(), a_stream()
+        verdicts = await appender.append([command(entry(one), entry(other), entry(one))])
+        first, second, third = verdicts[0].positions
+
+        async def told(**question) -> list[int]:
+            _, body = await facts.answer(log, {"op": "facts", **question})
+            return [row["position"] for row in orjson.loads(body)]
+
+        assert await told(stream=one, through=third) == [first, third]
+        assert await told(stream=one, through=second) == [first]
+        assert await told(positions=[second, third], through=third) == [second, third]
+        assert await told(positions=[first, second], stream=one, through=third) == [
+            first,
+            second,
+            third,
+        ]
+        assert await told(positions=[10**9], stream="environment/none", through=third) == []
+
+    async def test_a_moment_is_the_last_position_recorded_by_then(self, log, appender):
+        for _ in range(5):
+            await appender.append([command(entry(a_stream()))])
+        rows = await log.read(0, 10_000)
+
+        async def moment(**question) -> dict:
+            _, body = await facts.answer(log, {"op": "moment", **question})
+            return orjson.loads(body)
+
+        for row in rows[-5:]:
+            at = row["recorded_at"]
+            last = max(r["position"] for r in rows if r["recorded_at"] <= at)
+            assert (await moment(at=at))["position"] == last
+            found = await moment(position=row["position"])
+            assert datetime.fromisoformat(found["at"]) == at
+        head = (await log.head()).position
+        for wrong in (
+            {"position": 0},
+            {"position": head + 1},
+            {"at": rows[0]["recorded_at"] - timedelta(seconds=1)},
+            {"at": rows[-1]["recorded_at"] + timedelta(days=1)},
+        ):
+            with pytest.raises(Refused):
+                await moment(**wrong)

@@ -83,8 +83,7 @@ class Care:
             if self._state_of(instance) != "starting":
                 return
             if ready:
-                self._memory.state.move(instance.instance_id, "ready", load_s=round(waited_s, 3))
-                await self._memory.commit_surely()
+                await self._memory.move(instance.instance_id, "ready", load_s=round(waited_s, 3))
                 return
             if waited_s > instance.ready_timeout_s:
                 await self._give_up(instance)

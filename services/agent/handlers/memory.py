@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import datetime
 
+from contracts.types import InstanceId, InstanceState
 from services.agent.handlers.outside import Store
 from services.agent.state import State
 from services.chassis.clock import Clock
@@ -35,10 +36,33 @@ class Memory:
         """Return how long control has not spoken to us."""
         return self._clock.monotonic() - self._contact
 
-    async def commit(self) -> None:
-        """Wake those who wait, and keep the state; Unavailable when it cannot be kept."""
+    async def move(self, instance_id: InstanceId, to: InstanceState, **facts: object) -> None:
+        """Take a worker to another state, kept before anybody is told.
+
+        Who was told "ready" must not hear "starting" from the agent's next run. Only a disk that
+        fails makes it told first; where the worker went elsewhere meanwhile, nothing is told.
+        """
+        before, kept = self.state.instances[instance_id].state, True
+        async with self._saving:
+            foreseen = self.state.foresee(self.contact_at, instance_id, to, **facts)
+            try:
+                await asyncio.to_thread(self._store.save, foreseen)
+            except Unavailable:
+                kept = False
+            if self.state.instances[instance_id].state == before:
+                self.state.move(instance_id, to, **facts)
+        if kept:
+            self._wake()
+        else:
+            await self.commit_surely()
+
+    def _wake(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
+
+    async def commit(self) -> None:
+        """Wake those who wait, and keep the state; Unavailable when it cannot be kept."""
+        self._wake()
         async with self._saving:
             kept = self.state.keep(self.contact_at)
             await asyncio.to_thread(self._store.save, kept)

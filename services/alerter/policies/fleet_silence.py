@@ -23,5 +23,6 @@ def conditions(state: State, now: datetime, limits: Limits) -> list[Condition]:
             " nothing is evicted",
             state.silence.position,
             {"silent": event.silent, "nodes": event.nodes, "window_s": event.window_s},
+            state.silence.cause,
         )
     ]

@@ -20,6 +20,7 @@ def conditions(state: State, now: datetime, limits: Limits) -> list[Condition]:
             f" is in quarantine: {since.event.because}",
             since.position,
             {"node_id": since.event.node_id, "instance_id": since.event.instance_id},
+            since.cause,
         )
         for gpu_uuid, since in state.quarantined.items()
     ]

@@ -25,6 +25,7 @@ def conditions(state: State, now: datetime, limits: Limits) -> list[Condition]:
                 "floor": since.event.floor,
                 "code": since.event.reason.code,
             },
+            since.cause,
         )
         for model_id, since in state.floors.items()
     ]

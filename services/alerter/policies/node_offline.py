@@ -20,6 +20,7 @@ def conditions(state: State, now: datetime, limits: Limits) -> list[Condition]:
             f" {since.event.silent_s:.0f} s",
             since.position,
             {"node": state.nodes.get(node_id), "silent_s": since.event.silent_s},
+            since.cause,
         )
         for node_id, since in state.offline.items()
     ]

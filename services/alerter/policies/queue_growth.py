@@ -40,6 +40,7 @@ def _judge(state: State, model_id: str, now: datetime, limits: Limits) -> Condit
         f" {before:.1f} to {recent:.1f} messages",
         state.position,
         {"model": state.models.get(model_id), "recent_mean": recent, "before_mean": before},
+        state.sampled_by.get(model_id),
     )
 
 

@@ -20,6 +20,7 @@ def conditions(state: State, now: datetime, limits: Limits) -> list[Condition]:
             f" {since.event.detail}",
             since.position,
             {"model": state.models.get(model_id), "code": since.event.code},
+            since.cause,
         )
         for model_id, since in state.unreachable.items()
     ]

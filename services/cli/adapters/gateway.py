@@ -2,45 +2,75 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 
-from services.chassis.errors import Refused, Unavailable
+from services.chassis.errors import NotFound, Refused, Unavailable
 
-TIMEOUT_S = 610.0
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    Parameters = list[tuple[str, str | int | float | bool | None]]
+
+TIMEOUT_S = 60.0
+_NOT_FOUND, _UNAVAILABLE = 404, 500
 
 
 class Gateway:
     """Asks the gateway and returns the data inside of its envelope."""
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(
+        self, url: str, token: str, *, transport: httpx2.BaseTransport | None = None
+    ) -> None:
         self._client = httpx2.Client(
             base_url=url.rstrip("/"),
             headers={"authorization": f"Bearer {token}"},
             timeout=TIMEOUT_S,
+            transport=transport,
         )
         self._url = url
 
-    def get(self, path: str) -> Any:
+    def get(self, path: str, parameters: Parameters | None = None) -> Any:
         """Return what is at a path below /api/v1."""
-        return self._ask("GET", path)
+        return self._data(self._ask("GET", path, parameters))
 
-    def post(self, path: str) -> Any:
-        """Return what a command without a body came to."""
-        return self._ask("POST", path)
+    def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """Return what a command came to."""
+        return self._data(self._ask("POST", path, body=body))
 
-    def _ask(self, method: str, path: str) -> Any:
+    def lines(self, path: str, parameters: Parameters) -> tuple[Mapping[str, str], bytes]:
+        """Return an answer that is no envelope: its headers and its bytes."""
+        answer = self._ask("GET", path, parameters)
+        if not answer.is_success:
+            self._data(answer)
+        return answer.headers, answer.content
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        parameters: Parameters | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> httpx2.Response:
         try:
-            answer = self._client.request(method, f"/api/v1{path}")
-            body = answer.json()
+            return self._client.request(
+                method, f"/api/v1{path}", params=parameters or None, json=body
+            )
         except httpx2.HTTPError as error:
             raise Unavailable(
                 f"the gateway at {self._url} does not answer: {error}; start the platform with"
                 " `just up`, or set QM_GATEWAY_URL"
             ) from error
+
+    def _data(self, answer: httpx2.Response) -> Any:
+        try:
+            body = answer.json()
         except ValueError as error:
             raise Unavailable(f"what answers at {self._url} is not a gateway") from error
         if answer.is_success:
             return body["data"]
-        raise Refused(f"{answer.status_code}: {body.get('message') or body.get('detail')}")
+        detail = f"{answer.status_code}: {body.get('message') or body.get('detail')}"
+        if answer.status_code >= _UNAVAILABLE:
+            raise Unavailable(detail)
+        raise (NotFound if answer.status_code == _NOT_FOUND else Refused)(detail)

@@ -1,32 +1,64 @@
-"""The journal's reads, over the bus."""
+"""The journal's reads and jobs, over the bus."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from services.chassis import wire
-from services.chassis.errors import Unavailable
+from services.chassis.errors import NotFound, Refused, Unavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from services.chassis.ports import Bus
 
-VERIFY_TIMEOUT_S = 600.0
+TIMEOUT_S = 15.0
 
 
 class JournalOverBus:
-    """Asks the journal what only the log itself can tell."""
+    """Asks the journal what only the log itself can tell.
+
+    Every method raises Unavailable, Refused for a question that is wrong, NotFound.
+    """
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
-    async def verify(self) -> bytes:
-        """Return the report of a walk over the whole log, as JSON; raises Unavailable."""
+    async def start(self, kind: str, parameters: Mapping[str, Any], actor: str) -> bytes:
+        """Start a job, or join the one that is at work already; return it as JSON."""
+        _, job = await self._ask("job.start", kind=kind, parameters=parameters, actor=actor)
+        return job
+
+    async def jobs(self) -> bytes:
+        """Return the jobs that are kept, newest first, as a JSON array."""
+        return (await self._ask("job.list"))[1]
+
+    async def job(self, job_id: str) -> bytes:
+        """Return a job as JSON."""
+        return (await self._ask("job.show", job_id=job_id))[1]
+
+    async def cancel(self, job_id: str) -> bytes:
+        """Ask a job to end; return it as JSON."""
+        return (await self._ask("job.cancel", job_id=job_id))[1]
+
+    async def export(self, question: Mapping[str, Any]) -> tuple[Mapping[str, Any], bytes]:
+        """Return a page of events: the headers through, head, events, and lines of JSON."""
+        return await self._ask("log.export", **question)
+
+    async def _ask(self, operation: str, **question: Any) -> tuple[Mapping[str, Any], bytes]:
         headers, body = await self._bus.ask(
             wire.EXCHANGE_JOURNAL,
             wire.QUEUE_JOURNAL,
-            b'{"op":"verify"}',
-            timeout_s=VERIFY_TIMEOUT_S,
+            orjson.dumps({"op": operation, **question}),
+            timeout_s=TIMEOUT_S,
         )
-        if "error" in headers:
-            raise Unavailable(f"the journal refuses: {headers['error']}")
-        return body
+        if "error" not in headers:
+            return headers, body
+        field, _, detail = str(headers["error"]).partition(": ")
+        if headers.get("code") == NotFound.code:
+            raise NotFound(detail or field)
+        if headers.get("code") == Unavailable.code or headers.get("busy"):
+            raise Unavailable(detail or field)
+        raise Refused(detail or field, field=field)

@@ -29,6 +29,6 @@ class VaultOverBus:
             request_id=request_id,
         )
 
-    async def forget(self, secret_id: str) -> None:
-        """Erase all versions."""
-        await secrets.forget(self._bus, secret_id)
+    async def forget(self, secret_id: str, version: int | None = None) -> None:
+        """Erase one version, or all."""
+        await secrets.forget(self._bus, secret_id, version)

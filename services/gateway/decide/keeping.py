@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from contracts.catalogue import entry_of
 from contracts.envelope import Draft
+from contracts.events.control import SecretRotated
+from contracts.types import SecretRef
 from services.gateway.decide.verdicts import Decision
 
 if TYPE_CHECKING:
@@ -30,6 +32,15 @@ def as_json(decision: Decision) -> dict[str, Any]:
         "answer": dict(decision.answer),
         "forgets": decision.forgets,
     }
+
+
+def secrets_of(decision: Decision) -> tuple[SecretRef, ...]:
+    """Return the versions of secrets that come with a decision and are of no use without it."""
+    return tuple(
+        SecretRef(secret_id=draft.event.secret_id, version=draft.event.version)
+        for draft in decision.drafts
+        if isinstance(draft.event, SecretRotated)
+    )
 
 
 def from_json(kept: Mapping[str, Any]) -> Decision:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from contracts.envelope import Draft
 from contracts.events.control import SecretRotated
 from contracts.events.model import ModelDeleted, ModelRegistered, ModelUpdated
-from services.gateway.decide import names
+from services.gateway.decide import joining, names
 from services.gateway.decide.plain import Plain
 from services.gateway.decide.verdicts import (
     CREATED,
@@ -62,10 +62,11 @@ class RegisterModel:
         return _secret(f"mdl-{given.fresh}") if sent else None
 
     def decide(self, state: State, given: Given) -> Verdict:
-        """Claim the name within the environment, register the model, note its secret."""
-        if state.find("environment", self.new.environment_id) is None:
-            return unknown("environment", self.new.environment_id, "environment_id")
+        """Move in, claim the name within the environment, register the model, note its secret."""
         id_ = f"mdl-{given.fresh}"
+        joined = joining.join(state, self.new.environment_id, KIND, id_)
+        if isinstance(joined, Denial):
+            return joined
         data = {
             "model_id": id_,
             "launch": self.launch.model_dump(),
@@ -80,7 +81,7 @@ class RegisterModel:
             return claimed
         event = ModelRegistered.model_validate(data)
         registered = Draft(stream_of(KIND, id_), event, expected_version=0)
-        drafts = (*claimed, *_rotated(given.secret), registered)
+        drafts = (*joined, *claimed, *_rotated(given.secret), registered)
         return Decision(drafts, CREATED, shows=(KIND, id_))
 
 
@@ -115,8 +116,12 @@ class ChangeModel:
         if known is None:
             return unknown(KIND, self.model_id)
         changed = self._changed(known.data, given.secret)
-        if (denial := _environment_is_there(state, changed) or _does_not_fit(changed)) is not None:
-            return denial
+        moved_to = changed["environment_id"]
+        moved = joining.move(state, known.data["environment_id"], moved_to, KIND, self.model_id)
+        if isinstance(moved, Denial):
+            return moved
+        if (wrong := _does_not_fit(changed)) is not None:
+            return wrong
         shown: Subject = (KIND, self.model_id)
         if changed == known.data:
             return Decision((), shows=shown)
@@ -127,7 +132,7 @@ class ChangeModel:
         stream = stream_of(*shown)
         event = ModelUpdated.model_validate(changed)
         updated = Draft(stream, event, expected_version=state.version_of(stream))
-        return Decision((*renamed, *_rotated(given.secret), updated), shows=shown)
+        return Decision((*moved, *renamed, *_rotated(given.secret), updated), shows=shown)
 
     def _changed(self, known: Mapping[str, Any], secret: SecretRef | None) -> dict[str, Any]:
         sent = self.changes.model_dump(exclude={"rabbitmq_password"}, exclude_unset=True)
@@ -162,9 +167,10 @@ class DeleteModel(Plain):
         if known is None:
             return unknown(KIND, self.model_id)
         stream = stream_of(KIND, self.model_id)
-        event = ModelDeleted(model_id=self.model_id)
+        environment = known.data["environment_id"]
+        event = ModelDeleted(model_id=self.model_id, environment_id=environment)
         deleted = Draft(stream, event, expected_version=state.version_of(stream))
-        name = _scoped(known.data["environment_id"], known.data["name"])
+        name = _scoped(environment, known.data["name"])
         password = known.data["queue"].get("password")
         return Decision(
             (deleted, *names.release(state, KIND, name)),
@@ -198,12 +204,6 @@ def _as_events_have_it(sent: Mapping[str, Any]) -> dict[str, Any]:
     plain = {name: value for name, value in sent.items() if name not in QUEUE and value is not None}
     data = {_RENAMED.get(name, name): value for name, value in plain.items()}
     return {**data, "queue": {QUEUE[name]: value for name, value in sent.items() if name in QUEUE}}
-
-
-def _environment_is_there(state: State, data: Mapping[str, Any]) -> Denial | None:
-    if state.find("environment", data["environment_id"]) is None:
-        return unknown("environment", data["environment_id"], "environment_id")
-    return None
 
 
 def _does_not_fit(data: Mapping[str, Any]) -> Denial | None:

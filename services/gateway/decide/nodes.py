@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from contracts.envelope import Draft
 from contracts.events.node import NodeDeleted, NodeRegistered, NodeUpdated, ProcessKillAsked
-from services.gateway.decide import names
+from services.gateway.decide import joining, names
 from services.gateway.decide.plain import Plain
 from services.gateway.decide.verdicts import (
     CREATED,
@@ -40,16 +40,17 @@ class RegisterNode(Plain):
         return (environment, names.name_stream(KIND, self.new.name))
 
     def decide(self, state: State, given: Given) -> Verdict:
-        """Claim the name, register the node."""
-        if state.find("environment", self.new.environment_id) is None:
-            return unknown("environment", self.new.environment_id, "environment_id")
+        """Move in, claim the name, register the node."""
         id_ = f"nod-{given.fresh}"
+        joined = joining.join(state, self.new.environment_id, KIND, id_)
+        if isinstance(joined, Denial):
+            return joined
         claimed = names.claim(state, KIND, self.new.name, id_)
         if isinstance(claimed, Denial):
             return claimed
         event = NodeRegistered.model_validate({"node_id": id_, **self.new.model_dump()})
         registered = Draft(stream_of(KIND, id_), event, expected_version=0)
-        return Decision((*claimed, registered), CREATED, shows=(KIND, id_))
+        return Decision((*joined, *claimed, registered), CREATED, shows=(KIND, id_))
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,10 @@ class ChangeNode(Plain):
         if known is None:
             return unknown(KIND, self.node_id)
         event = NodeUpdated.model_validate({**known.data, **self.changes.given()})
-        if state.find("environment", event.environment_id) is None:
-            return unknown("environment", event.environment_id, "environment_id")
+        old, new = known.data["environment_id"], event.environment_id
+        moved = joining.move(state, old, new, KIND, self.node_id)
+        if isinstance(moved, Denial):
+            return moved
         shown: Subject = (KIND, self.node_id)
         if event == NodeUpdated.model_validate(known.data):
             return Decision((), shows=shown)
@@ -85,7 +88,7 @@ class ChangeNode(Plain):
             return renamed
         stream = stream_of(*shown)
         updated = Draft(stream, event, expected_version=state.version_of(stream))
-        return Decision((*renamed, updated), shows=shown)
+        return Decision((*moved, *renamed, updated), shows=shown)
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,8 @@ class DeleteNode(Plain):
             detail = f"{len(running)} instances run on it; stop them first, or say force=true"
             return Denial("conflict", detail, numbers={"instances": running[:50]})
         stream = stream_of(KIND, self.node_id)
-        event = NodeDeleted(node_id=self.node_id)
+        environment = known.data["environment_id"]
+        event = NodeDeleted(node_id=self.node_id, environment_id=environment)
         deleted = Draft(stream, event, expected_version=state.version_of(stream))
         return Decision(
             (deleted, *names.release(state, KIND, known.data["name"])),

@@ -9,7 +9,7 @@ from services.gateway.decide.models import QUEUE
 if TYPE_CHECKING:
     from services.gateway.state import Entity, Kind
 
-_HIDDEN = {"secret", "queue", "average_inference_time_s"}
+_HIDDEN = {"secret", "password", "queue", "average_inference_time_s"}
 
 
 def view(kind: Kind, id_: str, entity: Entity) -> dict[str, Any]:

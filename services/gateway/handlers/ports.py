@@ -39,8 +39,8 @@ class Vault(Protocol):
     async def store(self, wanted: SecretWanted, value: str, request_id: str) -> SecretRef:
         """Keep a new version; the same request_id is the same version."""
 
-    async def forget(self, secret_id: str) -> None:
-        """Erase all versions."""
+    async def forget(self, secret_id: str, version: int | None = None) -> None:
+        """Erase one version, or all."""
 
 
 class Recorder(Protocol):

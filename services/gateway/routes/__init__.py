@@ -10,19 +10,34 @@ from contracts.http.gateway import Envelope, ErrorEnvelope
 from services.chassis.http import install_problems
 from services.gateway.routes import (
     environments,
+    explain,
     fleet,
+    history,
     information,
     log,
     models,
     nodes,
     queues,
+    rebuilds,
     strategies,
     webhooks,
 )
 from services.gateway.routes.access import Authentication, Authenticator, check_declared
 from services.gateway.routes.doors import Doors
 
-RESOURCES = (environments, models, nodes, queues, fleet, strategies, webhooks, log)
+RESOURCES = (
+    environments,
+    models,
+    nodes,
+    queues,
+    fleet,
+    history,
+    explain,
+    strategies,
+    webhooks,
+    log,
+    rebuilds,
+)
 SHOWN: dict[int | str, dict[str, Any]] = {
     200: {"model": Envelope},
     "4XX": {"model": ErrorEnvelope},

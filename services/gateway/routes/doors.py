@@ -17,7 +17,7 @@ from services.gateway.decide.verdicts import Command
 from services.gateway.routes.targets import Targets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from services.chassis.health import Health
     from services.gateway.routes.answers import Envelopes
@@ -69,8 +69,27 @@ class Reads(Protocol):
 class Journal(Protocol):
     """What answers for the log itself."""
 
-    async def verify(self) -> bytes:
-        """Return the report of a walk over the whole log, as JSON."""
+    async def start(self, kind: str, parameters: Mapping[str, Any], actor: str) -> bytes:
+        """Start a job, or join the one that is at work already; return it as JSON."""
+
+    async def jobs(self) -> bytes:
+        """Return the jobs that are kept, newest first, as a JSON array."""
+
+    async def job(self, job_id: str) -> bytes:
+        """Return a job as JSON."""
+
+    async def cancel(self, job_id: str) -> bytes:
+        """Ask a job to end; return it as JSON."""
+
+    async def export(self, question: Mapping[str, Any]) -> tuple[Mapping[str, Any], bytes]:
+        """Return a page of events: the headers through, head, events, and lines of JSON."""
+
+
+class Scheduler(Protocol):
+    """What answers for decisions."""
+
+    async def explain(self, question: Mapping[str, Any]) -> tuple[bytes, int]:
+        """Return an explanation as JSON, and the position it holds for."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +108,7 @@ class Doors:
     commands: Commands
     reads: Reads
     journal: Journal
+    scheduler: Scheduler
     envelopes: Envelopes
     targets: Targets
     health: Health

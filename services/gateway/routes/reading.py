@@ -58,12 +58,12 @@ async def _read(request: Request, doors: Doors, path: str, fixed: Mapping[str, s
             raise Refused("this is no value for a parameter", field=_CONTROL.sub("?", name)[:100])
     parameters = [(name, value) for name, value in sent if name not in {MIN_POSITION, *fixed}]
     parameters += fixed.items()
-    if (least := _least_position(request, doors)) > 0:
+    if (least := least_position(request, doors)) > 0:
         parameters.append((MIN_POSITION, str(least)))
     return await doors.reads.get(path, parameters, request.headers.get("if-none-match"))
 
 
-def _least_position(request: Request, doors: Doors) -> int:
+def least_position(request: Request, doors: Doors) -> int:
     """Return the position asked for, and at least that of what was just written here."""
     asked = request.query_params.get(MIN_POSITION, "0")
     if not _POSITION.fullmatch(asked):

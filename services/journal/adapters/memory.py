@@ -6,22 +6,27 @@ import hashlib
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from services.journal.adapters.memory_snapshots import MemorySnapshots
 from services.journal.digest import leaf
 from services.journal.records import Head, Row, Seal, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from datetime import datetime
 
     from services.chassis.clock import Clock
+    from services.journal.export import ExportQuestion
+    from services.journal.facts import FactsQuestion
     from services.journal.history import HistoryQuestion
     from services.journal.records import Command, Entry
+    from services.journal.verify import Standing
 
 
-class MemoryLog:
+class MemoryLog(MemorySnapshots):
     """Every port of the journal on a list."""
 
     def __init__(self, clock: Clock) -> None:
+        super().__init__()
         self._clock = clock
         self._rows: list[dict[str, Any]] = []
         self._by_id: dict[str, dict[str, Any]] = {}
@@ -119,6 +124,16 @@ class MemoryLog:
         ]
         return wanted[:limit], await self.head()
 
+    async def facts_of(self, question: FactsQuestion, limit: int) -> Sequence[Row]:
+        """Return the facts asked for up to a position, in order, the latest `limit` of them."""
+        found = [
+            row
+            for row in self._rows[: question.through]
+            if not row["telemetry"]
+            and (row["stream"] == question.stream or row["position"] in question.positions)
+        ]
+        return found[-limit:]
+
     async def head(self) -> Head:
         """Return the newest position."""
         last = self._rows[-1]["event_id"] if self._rows else None
@@ -128,9 +143,13 @@ class MemoryLog:
         """Return the position published through."""
         return self._cursor
 
-    async def cursor_is_right(self) -> bool:
-        """Return True: a list is not rewound."""
-        return True
+    async def standings(self) -> list[Standing]:
+        """Return nothing: a list is not rewound."""
+        return []
+
+    async def telemetry_versions(self) -> Mapping[str, int]:
+        """Return the version that each stream goes on from."""
+        return self._versions
 
     async def move_cursor(self, before: int, after: int, _event_id: str) -> bool:
         """Move the cursor if it still stands at `before`; return whether it did."""
@@ -144,11 +163,27 @@ class MemoryLog:
 
     async def everything(self) -> AsyncIterator[Sequence[Row]]:
         """Yield every stored row in order."""
-        yield self._rows
+        if self._rows:
+            yield self._rows
+
+    async def selected(self, question: ExportQuestion, through: int, limit: int) -> Sequence[Row]:
+        """Return what a question asks for, up to a position, in order."""
+        rows = self._rows[question.after : through]
+        return [row for row in rows if _is_asked_for(question, row)][:limit]
 
     async def seals(self) -> list[Seal]:
         """Return nothing: no partition is dropped here."""
         return []
+
+
+def _is_asked_for(question: ExportQuestion, row: Row) -> bool:
+    families = {row["stream"], row["stream"].partition("/")[0] + "/"}
+    return (
+        (question.types is None or row["type"] in question.types)
+        and (question.streams is None or not families.isdisjoint(question.streams))
+        and (question.since is None or row["recorded_at"] >= question.since)
+        and (question.until is None or row["recorded_at"] < question.until)
+    )
 
 
 def _same(entry: Entry, row: dict[str, Any]) -> bool:

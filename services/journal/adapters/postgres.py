@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from services.chassis.database import Database, Queries
 from services.chassis.errors import Bug
+from services.journal.adapters.postgres_looking import PostgresLooking
+from services.journal.adapters.postgres_snapshots import PostgresSnapshots
 from services.journal.digest import digest
 from services.journal.records import Command, Head, Outcome, Row, Seal, Verdict
+from services.journal.verify import Standing
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
+    from services.journal.facts import FactsQuestion
     from services.journal.history import HistoryQuestion
 
 QUERIES = Queries(Path(__file__).parents[1] / "queries.sql")
@@ -82,11 +87,11 @@ def _verdicts(commands: Sequence[Command], row: Any) -> list[Verdict]:
     return verdicts
 
 
-class PostgresLog:
+class PostgresLog(PostgresSnapshots, PostgresLooking):
     """Every port of the journal on one database."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        super().__init__(database)
 
     async def append(self, commands: Sequence[Command]) -> list[Verdict]:
         """Append each command whole or not at all, in one statement."""
@@ -109,6 +114,13 @@ class PostgresLog:
             )
         return rows, head
 
+    async def facts_of(self, question: FactsQuestion, limit: int) -> Sequence[Row]:
+        """Return the facts asked for up to a position, in order, the latest `limit` of them."""
+        rows = await self._database.fetch(
+            QUERIES["facts_of"], question.positions, question.stream, question.through, limit
+        )
+        return rows[::-1]
+
     async def head(self) -> Head:
         """Return the newest position."""
         return _head(await self._database.fetchrow(QUERIES["head"]))
@@ -116,17 +128,12 @@ class PostgresLog:
     async def cursor(self) -> int:
         """Return the position published through; raises Bug when the log was rewound behind it."""
         row = await self._cursor()
-        if row["event_id"] != row["stands_on"]:
+        if row["event_id"] != row["stands_on"] and not row["is_sealed"]:
             raise Bug(
                 f"the log was rewound: the publisher stood at {row['position']} on another event;"
                 " rebuild on command"
             )
         return int(row["position"])
-
-    async def cursor_is_right(self) -> bool:
-        """Return whether the publisher's cursor stands on the event it names."""
-        row = await self._cursor()
-        return bool(row["event_id"] == row["stands_on"])
 
     async def _cursor(self) -> Any:
         return await self._database.fetchrow(QUERIES["cursor"])
@@ -142,16 +149,31 @@ class PostgresLog:
             await self._database.execute(QUERIES["make_partition"], day)
 
     async def everything(self) -> AsyncIterator[Sequence[Row]]:
-        """Yield every stored row in order."""
-        after = 0
-        while rows := await self._database.fetch(QUERIES["everything"], after, VERIFY_ROWS):
-            yield rows
-            after = rows[-1]["position"]
+        """Yield every stored row in order; while one batch is looked at, the next is fetched."""
+        batch = asyncio.create_task(self._stored(0))
+        try:
+            while rows := await batch:
+                batch = asyncio.create_task(self._stored(rows[-1]["position"]))
+                yield rows
+        finally:
+            batch.cancel()
+
+    async def _stored(self, after: int) -> Sequence[Row]:
+        return await self._database.fetch(QUERIES["everything"], after, VERIFY_ROWS)
+
+    async def standings(self) -> list[Standing]:
+        """Return what stands on a position: the cursor, checkpoints, snapshots."""
+        return [Standing(*row) for row in await self._database.fetch(QUERIES["standings"])]
+
+    async def telemetry_versions(self) -> Mapping[str, int]:
+        """Return the version that each telemetry stream goes on from."""
+        rows = await self._database.fetch(QUERIES["telemetry_versions"])
+        return {row["stream"]: row["version"] for row in rows}
 
     async def seals(self) -> list[Seal]:
         """Return what dropped partitions left behind, in order."""
         rows = await self._database.fetch(QUERIES["seals"])
-        return [Seal(row["first_position"], row["last_position"], row["events"]) for row in rows]
+        return [Seal(*row) for row in rows]
 
 
 def _head(row: Any) -> Head:

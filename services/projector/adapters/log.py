@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from contracts.catalogue import TELEMETRY_TYPES
 from contracts.envelope import Meta, Recorded
 from services.chassis.database import Queries
 from services.chassis.errors import Bug
-from services.projector.state import Batch, Checkpoint
+from services.projector.state import Batch, Checkpoint, Rewound, Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,29 +18,46 @@ if TYPE_CHECKING:
     from services.chassis.database import Record, Statements
 
 _QUERIES = Queries(Path(__file__).parents[1] / "queries.sql")
+_NUL = rb"\u0000"
 
 
 class LogReader:
-    """Reads what some read model folds; of other events only that they are there."""
+    """Reads what changes some read model; of other events only that they are there.
 
-    def __init__(self, database: Statements, types: frozenset[str], *, service: str) -> None:
-        self._database, self._service = database, service
-        self._types = sorted(types)
-        self._facts = sorted(types - TELEMETRY_TYPES)  # telemetry's `meta` is of no use here
+    keeps: leave out the entries of series that would be trimmed by now, when so many are kept;
+    only for tables that nobody reads before they are caught up.
+    """
 
-    async def after(self, checkpoint: Checkpoint, limit: int) -> Batch:
-        """Return at most `limit` events that follow; raises Bug at a hole and after a rewind."""
-        found = await self._database.fetch(
-            _QUERIES["events_from"], checkpoint.position, limit + 1, self._types, self._facts
+    def __init__(
+        self, database: Statements, wanted: Wanted, *, service: str, keeps: int | None = None
+    ) -> None:
+        self._database, self._service, self._keeps = database, service, keeps
+        self._facts, self._telemetry = sorted(wanted.facts), sorted(wanted.telemetry)
+        self._latest, self._kept = sorted(wanted.latest), sorted(wanted.kept)
+
+    async def after(self, checkpoint: Checkpoint, limit: int, until: int | None = None) -> Batch:
+        """Return at most `limit` events that follow, at most through `until`.
+
+        Raises Bug at a hole, Rewound after a rewind.
+        """
+        position = checkpoint.position
+        (frame,) = await self._database.fetch(_QUERIES["frame"], position, limit, until)
+        await self._check(checkpoint, frame)
+        if not frame["count"]:
+            return Batch((), 0, checkpoint)
+        last = frame["last"]
+        rows = await self._database.fetch(
+            _QUERIES["events_between"],
+            checkpoint.position,
+            last,
+            self._facts,
+            self._telemetry,
+            self._latest,
+            self._kept,
+            self._keeps,
         )
-        rows = (await self._checked(found, checkpoint))[:limit]
-        marks = [Checkpoint(row["position"], str(row["event_id"])) for row in rows]
-        events = [
-            _recorded(row, mark.event_id or "")
-            for row, mark in zip(rows, marks, strict=True)
-            if row["data"] is not None
-        ]
-        return Batch(events, marks)
+        through = Checkpoint(last, str(frame["last_event_id"]))
+        return Batch([_recorded(row) for row in rows], frame["count"], through)
 
     async def skips(self, event: Recorded) -> bool:
         """Tell whether an operator let this event pass."""
@@ -49,24 +65,23 @@ class LogReader:
         wanted = (self._service, event.position, event.event_id)
         return any(_skip(orjson.loads(row["data"])) == wanted for row in rows)
 
-    async def head(self) -> int:
-        """Return the newest position of the log."""
-        return int(await self._database.fetchval(_QUERIES["head"]))
+    async def _check(self, checkpoint: Checkpoint, frame: Any) -> None:
+        """See that the log is the one we stood on, and that what follows is dense or sealed."""
+        here = checkpoint.position
+        if here and frame["event_id"] is None:
+            if not await self._sealed([(here, here)]):
+                raise Rewound(checkpoint, None)
+        elif here and str(frame["event_id"]) != checkpoint.event_id:
+            raise Rewound(checkpoint, str(frame["event_id"]))
+        if frame["count"] and frame["last"] - here != frame["count"]:
+            holes = await self._holes(here, frame["last"])
+            if not await self._sealed(holes):
+                first, last = holes[0]
+                raise Bug(f"the log has a hole: positions {first} to {last} are missing")
 
-    async def _checked(self, rows: Sequence[Record], checkpoint: Checkpoint) -> Sequence[Record]:
-        """Return the rows after the checkpoint, seen to be dense and of the same log as before."""
-        last = checkpoint.position
-        if rows and rows[0]["position"] == last:
-            found = str(rows[0]["event_id"])
-            if found != checkpoint.event_id:
-                raise _rewound(checkpoint, found)
-            rows = rows[1:]
-        elif last and not await self._sealed([(last, last)]):
-            raise _rewound(checkpoint, None)
-        holes = _holes(last, rows)
-        if holes and not await self._sealed(holes):
-            raise Bug(f"the log has a hole: positions {holes[0][0]} to {holes[0][1]} are missing")
-        return rows
+    async def _holes(self, here: int, last: int) -> list[tuple[int, int]]:
+        rows = await self._database.fetch(_QUERIES["positions"], here, last)
+        return _holes(here, rows)
 
     async def _sealed(self, holes: Sequence[tuple[int, int]]) -> bool:
         """Tell whether every hole is made of telemetry that was dropped and sealed."""
@@ -94,32 +109,48 @@ def _covered(hole: tuple[int, int], ranges: Iterable[tuple[int, int]]) -> bool:
     return following > last
 
 
-def _rewound(checkpoint: Checkpoint, found: str | None) -> Bug:
-    there = f"event {found}" if found else "nothing"
-    return Bug(
-        f"the log was restored to an earlier point: position {checkpoint.position} was event "
-        f"{checkpoint.event_id} and is {there} now; rebuild the read models",
-        position=checkpoint.position,
-    )
-
-
-def _recorded(row: Record, event_id: str) -> Recorded:
+def _recorded(row: Record) -> Recorded:
+    position, event_id, stream, version, type_, schema_version, recorded_at, data, meta = row
     return Recorded(
-        position=row["position"],
-        event_id=event_id,
-        stream=row["stream"],
-        version=row["version"],
-        type=row["type"],
-        schema_version=row["schema_version"],
-        data=orjson.loads(row["data"]),
-        recorded_at=row["recorded_at"],
-        meta=_meta(row["meta"]) if row["meta"] is not None else _NOBODY,
+        position,
+        str(event_id),
+        stream,
+        version,
+        type_,
+        schema_version,
+        _payload(data),
+        recorded_at,
+        _NOBODY if meta is None else _meta(meta),
     )
+
+
+def _payload(raw: bytes) -> Any:
+    """Return JSON that jsonb can hold again: the character U+0000 becomes U+FFFD."""
+    return orjson.loads(raw) if _NUL not in raw else _without_nul(orjson.loads(raw))
+
+
+def _without_nul(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd")
+    if isinstance(value, dict):
+        return {_without_nul(name): _without_nul(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_nul(inner) for inner in value]
+    return value
 
 
 def _meta(raw: bytes) -> Meta:
-    said = orjson.loads(raw)
-    return Meta(**{name: said.get(name) for name in Meta.__slots__})
+    said = _payload(raw).get
+    return Meta(
+        said("actor"),
+        said("occurred_at"),
+        said("proposer"),
+        said("causation_id"),
+        said("correlation_id"),
+        said("trace"),
+        said("lease"),
+        said("epoch"),
+    )
 
 
 def _skip(data: dict[str, Any]) -> tuple[str, int, str]:

@@ -45,4 +45,5 @@ NODE_REPORTS = Projection(
     spread=by("node_id"),
     on={NodeReported: _reported, NodeHeartbeat: _heartbeat, NodeDeleted: gone},
     versioned=False,
+    latest=True,
 )

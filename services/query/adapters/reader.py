@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from services.chassis.database import Queries
 from services.chassis.errors import Unavailable
-from services.query.state import Found
+from services.query.adapters import past
+from services.query.state import Found, Then
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from services.chassis.database import Record, Statements
     from services.query.adapters.checkpoint import CheckpointWatch
 
@@ -19,28 +23,69 @@ _QUERIES = Queries(Path(__file__).parents[1] / "queries.sql")
 class DatabaseReader:
     """Answers named queries."""
 
-    def __init__(self, database: Statements, checkpoint: CheckpointWatch) -> None:
+    def __init__(
+        self, database: Statements, checkpoint: CheckpointWatch, *, samples_kept: int = 1_000
+    ) -> None:
         self._database, self._checkpoint = database, checkpoint
+        self.samples_kept = samples_kept
+
+    async def then(self, as_of: int | datetime) -> Then:
+        """Return the position meant, once the read models have it.
+
+        Raises Refused in the future or before the beginning, Unavailable when not reached in time.
+        """
+        then = await past.then_of(self._database, as_of)
+        await self._checkpoint.reach(then.position)
+        return then
 
     async def page(
-        self, name: str, limit: int, after: str | None, *args: Any, min_position: int
+        self,
+        name: str,
+        limit: int,
+        after: str | None,
+        *args: Any,
+        min_position: int,
+        then: Then | None = None,
     ) -> Found:
         """Return a page of a named list; raises Unavailable when the position is not reached."""
-        await self._checkpoint.reach(min_position)
-        row = await self._database.fetchrow(_wrapped("page", name), limit, after, *args)
-        found = _present(row)
+        found = await self._asked("page", name, (limit, after, *args), min_position, then)
         return Found(found["position"], found["content"], found["next_cursor"])
 
-    async def one(self, name: str, *args: Any, min_position: int) -> Found:
+    async def one(
+        self, name: str, *args: Any, min_position: int, then: Then | None = None
+    ) -> Found:
         """Return one thing by a named query, content None when there is none."""
-        await self._checkpoint.reach(min_position)
-        found = _present(await self._database.fetchrow(_wrapped("one", name), *args))
+        found = await self._asked("one", name, args, min_position, then)
         return Found(found["position"], found["content"])
 
+    async def _asked(
+        self, wrapper: str, name: str, args: tuple[Any, ...], min_position: int, then: Then | None
+    ) -> Record:
+        await self._checkpoint.reach(min_position)
+        if then is None:
+            return _present(await self._database.fetchrow(_now(wrapper, name), *args))
+        sql, needs_moment = _then(wrapper, name, len(args))
+        more = (then.position, then.recorded_at) if needs_moment else (then.position,)
+        return _present(await self._database.fetchrow(sql, *args, *more))
 
-def _wrapped(wrapper: str, name: str) -> str:
+
+@cache
+def _now(wrapper: str, name: str) -> str:
     """Return a named query of our file inside of the one that adds the position."""
-    return _QUERIES[wrapper].replace("{select}", _QUERIES[name])
+    now = "(select position from rm.checkpoints where name = 'rm')"
+    return _wrapped(wrapper, _QUERIES[name], now)
+
+
+@cache
+def _then(wrapper: str, name: str, count: int) -> tuple[str, bool]:
+    """Return the same as of a position, and whether it wants to know when that was recorded."""
+    sql = _wrapped(wrapper, past.turned(name), "$as_of::bigint")
+    numbered = sql.replace("$as_of", f"${count + 1}").replace("$moment", f"${count + 2}")
+    return numbered, "$moment" in sql
+
+
+def _wrapped(wrapper: str, select: str, position: str) -> str:
+    return _QUERIES[wrapper].replace("{position}", position).replace("{select}", select)
 
 
 def _present(row: Record | None) -> Record:

@@ -1,6 +1,6 @@
 """ROUTES: one file per resource, one line each here."""
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from services.chassis.http import install_problems
 from services.query.routes import (
@@ -14,6 +14,7 @@ from services.query.routes import (
     names,
     nodes,
     queues,
+    rebuilds,
     strategies,
 )
 from services.query.routes.reading import Reader
@@ -30,13 +31,16 @@ RESOURCES = (
     decisions,
     names,
     log,
+    rebuilds,
 )
 
 
-def application(reader: Reader) -> FastAPI:
-    """Return the HTTP application over a reader."""
+def application(reader: Reader, *more: APIRouter) -> FastAPI:
+    """Return the HTTP application over a reader; `more` is read in other ways."""
     app = FastAPI(title="Quartermaster query", redoc_url=None)
     install_problems(app)
     for resource in RESOURCES:
         app.include_router(resource.routes(reader))
+    for router in more:
+        app.include_router(router)
     return app

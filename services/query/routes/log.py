@@ -5,7 +5,15 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field, StringConstraints
 
-from services.query.routes.reading import Page, Position, Read, Reader, a_page, one_of
+from services.query.routes.reading import (
+    Page,
+    Position,
+    Read,
+    Reader,
+    Waiting,
+    a_page,
+    one_of,
+)
 
 Stream = Annotated[str, StringConstraints(pattern=r"^[^\x00]+$", max_length=400)]
 
@@ -41,7 +49,7 @@ def routes(reader: Reader) -> APIRouter:
         return await one_of(request, reader, "status", read)
 
     @router.get("/health")
-    async def health(read: Annotated[Read, Query()]) -> dict[str, str | int]:
+    async def health(read: Annotated[Waiting, Query()]) -> dict[str, str | int]:
         found = await reader.one("status", min_position=read.min_position)
         return {"status": "ok", "service": "query", "position": found.position}
 

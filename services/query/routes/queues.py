@@ -26,6 +26,7 @@ def routes(reader: Reader) -> APIRouter:
     async def history(
         request: Request, model_id: ModelId, page: Annotated[Page, Query()]
     ) -> Response:
-        return await a_page(request, reader, "queue_history", page, model_id, numbered=True)
+        args = (model_id, reader.samples_kept)
+        return await a_page(request, reader, "queue_history", page, *args, numbered=True)
 
     return router

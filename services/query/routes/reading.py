@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64decode, urlsafe_b64encode
-from binascii import Error as NotBase64
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
@@ -12,35 +10,47 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from contracts.types import EnvironmentId
-from services.chassis.errors import NotFound, Refused
-from services.query.state import Found
+from services.chassis.errors import NotFound
+from services.query.routes.as_of import LAST_POSITION, AsOf, then_of
+from services.query.routes.cursors import Cursor, cursor_of
+from services.query.state import Found, Then
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from starlette.requests import Request
 
-LAST_POSITION = 2**63 - 1
 Position = Annotated[int, Field(ge=0, le=LAST_POSITION)]
+# The past does not change, but what its telemetry said is dropped one day, and another version of
+# a read model may say it in other words: a day is long enough to look around in.
+KEEP = "private, max-age=86400, immutable"
+ASK_AGAIN = "no-cache"
 
 
-class Read(BaseModel):
-    """The parameters of every read; one that is not declared is refused, never ignored.
-
-    A read of the past has its place here, beside `min_position`: both say which position to
-    answer for.
-    """
+class Waiting(BaseModel):
+    """The parameters of every request; one that is not declared is refused, never ignored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     min_position: Position = Field(
-        default=0, description="Wait until the read models have folded this position."
+        default=0,
+        description="Wait until the read models have folded this position. Beside an earlier "
+        "`as_of` it is refused.",
     )
+
+
+class Read(Waiting):
+    """The parameters of every read."""
+
+    as_of: AsOf | None = None
 
 
 class Page(Read):
     """The parameters of every list."""
 
     cursor: Annotated[str, Field(max_length=1000)] | None = Field(
-        default=None, description="`next_cursor` of the page before."
+        default=None,
+        description="`next_cursor` of the page before; it stays at that page's `as_of`.",
     )
     limit: Annotated[int, Field(ge=1, le=200)] = 50
 
@@ -52,14 +62,29 @@ class PageOfEnvironment(Page):
 
 
 class Reader(Protocol):
-    """Where reads are answered from."""
+    """Where reads are answered from; `then`: as of a position of the past."""
+
+    @property
+    def samples_kept(self) -> int:
+        """How many samples are kept of each queue."""
+
+    async def then(self, as_of: int | datetime) -> Then:
+        """Return the position meant, once it can be read; Refused in the future or before all."""
 
     async def page(
-        self, name: str, limit: int, after: str | None, *args: Any, min_position: int
+        self,
+        name: str,
+        limit: int,
+        after: str | None,
+        *args: Any,
+        min_position: int,
+        then: Then | None = None,
     ) -> Found:
         """Return a page of a named list; raises Unavailable when the position is not reached."""
 
-    async def one(self, name: str, *args: Any, min_position: int) -> Found:
+    async def one(
+        self, name: str, *args: Any, min_position: int, then: Then | None = None
+    ) -> Found:
         """Return one thing by a named query, content None when there is none."""
 
 
@@ -67,26 +92,40 @@ async def a_page(
     request: Request, reader: Reader, name: str, page: Page, *args: Any, numbered: bool = False
 ) -> Response:
     """Answer with `{items, next_cursor, position}`; numbered: the list's order is by position."""
-    after = _key_of(page.cursor, numbered=numbered)
-    found = await reader.page(name, page.limit, after, *args, min_position=page.min_position)
+    before = cursor_of(page.cursor, numbered=numbered)
+    then = await then_of(reader, page, before)
+    after = before.key if before else None
+    found = await reader.page(
+        name, page.limit, after, *args, min_position=page.min_position, then=then
+    )
     items = found.content or b"[]"
-    cursor = orjson.dumps(_cursor_of(found.next_key))
-    body = b'{"items":%b,"next_cursor":%b,"position":%d}' % (items, cursor, found.position)
-    return answer(request, body, found.position, items + cursor)
+    cursor = orjson.dumps(_next(found, then))
+    rest = b',"as_of":%b}' % then.as_json() if then else b"}"
+    body = b'{"items":%b,"next_cursor":%b,"position":%d%b' % (items, cursor, found.position, rest)
+    return answer(request, body, found.position, items + cursor, then)
 
 
 async def one_of(request: Request, reader: Reader, name: str, read: Read, *args: Any) -> Response:
     """Answer with one thing, or 404."""
-    found = await reader.one(name, *args, min_position=read.min_position)
+    then = await then_of(reader, read)
+    found = await reader.one(name, *args, min_position=read.min_position, then=then)
     if found.content is None:
-        raise NotFound(f"there is no {name} {' '.join(map(str, args))}".rstrip())
-    return answer(request, found.content, found.position, found.content)
+        when = f" as of position {then.position}" if then else ""
+        raise NotFound(f"there is no {name} {' '.join(map(str, args))}".rstrip() + when)
+    return answer(request, found.content, found.position, found.content, then)
 
 
-def answer(request: Request, body: bytes, position: int, tagged: bytes) -> Response:
+def answer(
+    request: Request, body: bytes, position: int, tagged: bytes, then: Then | None = None
+) -> Response:
     """Return the body, or 304 to whoever has the same content, though of an earlier position."""
+    headers = {"qm-position": str(position)}
+    if then:
+        told = then.as_json()
+        tagged += told
+        headers |= {"qm-as-of": told.decode(), "cache-control": KEEP if then.settled else ASK_AGAIN}
     digest = blake2b(tagged, digest_size=12).hexdigest()
-    headers = {"etag": f'"{position}-{digest}"', "qm-position": str(position)}
+    headers["etag"] = f'"{position}-{digest}"'
     if _has(request.headers.get("if-none-match", ""), digest):
         return Response(status_code=304, headers=headers)
     return Response(body, headers=headers, media_type="application/json")
@@ -97,25 +136,7 @@ def _has(if_none_match: str, digest: str) -> bool:
     return any(tag == "*" or tag.rpartition("-")[2] == digest for tag in tags)
 
 
-def _cursor_of(key: str | None) -> str | None:
-    return None if key is None else urlsafe_b64encode(key.encode()).decode().rstrip("=")
-
-
-def _key_of(cursor: str | None, *, numbered: bool) -> str | None:
-    if cursor is None:
+def _next(found: Found, then: Then | None) -> str | None:
+    if found.next_key is None:
         return None
-    try:
-        key = b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True).decode()
-    except (NotBase64, ValueError) as error:
-        raise _bad_cursor() from error
-    if "\0" in key or (numbered and not (key.isascii() and key.isdigit() and _fits(key))):
-        raise _bad_cursor()
-    return key
-
-
-def _fits(digits: str) -> bool:
-    return len(digits) < len(str(LAST_POSITION)) or int(digits[:30]) <= LAST_POSITION
-
-
-def _bad_cursor() -> Refused:
-    return Refused("not a cursor of this list: send next_cursor of an earlier page", field="cursor")
+    return str(Cursor(found.next_key, then.position if then else None))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from contracts.envelope import Draft
     from services.scheduler.state import State
 
-__all__ = ["decide"]
+__all__ = ["decide", "deliberate"]
 
 
 def decide(state: State, now: datetime, epoch: int) -> list[tuple[Draft, ...]]:
@@ -26,6 +26,11 @@ def decide(state: State, now: datetime, epoch: int) -> list[tuple[Draft, ...]]:
 
     Equal arguments give equal proposals. now: the log's time. epoch: the leader's.
     """
+    return deliberate(state, now, epoch).proposals
+
+
+def deliberate(state: State, now: datetime, epoch: int) -> Plan:
+    """Return what is decided together with what led to it; `state` is only read."""
     plan = Plan(state, now, epoch)
     # 1. Settle: free the GPUs of the dead, begin and end quarantines.
     settle(plan)
@@ -39,7 +44,7 @@ def decide(state: State, now: datetime, epoch: int) -> list[tuple[Draft, ...]]:
     tell_floors(plan)
     # 6. Tell who else wants an instance and gets none, and why.
     tell_deferrals(plan)
-    return plan.proposals
+    return plan
 
 
 def apply_strategies(plan: Plan) -> None:

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 def answer_asks(plan: Plan) -> None:
     """Answer in the order of asking."""
-    for instance_id, event_id in plan.state.stop_asks.items():
+    for instance_id, asked_by in plan.state.stop_asks.items():
         instance = plan.state.instances[instance_id]
         if instance_id in plan.stopped:
             continue
-        plan.stop(instance, plan.reason("asked_by_hand", {}), cause=event_id)
+        plan.stop(instance, plan.reason("asked_by_hand", {}), cause=asked_by)
     for ask in plan.state.asks.values():
         if plan.full:
             return
@@ -79,5 +79,5 @@ def _refuse(plan: Plan, ask: Ask, code: str, numbers: Numbers) -> None:
         model_id=ask.model_id,
         reason=plan.reason(code, {**numbers, "node_id": ask.node_id}),
     )
-    draft = Draft(f"ask/{ask.ask_id}", refused, causation_id=ask.event_id)
+    draft = Draft(f"ask/{ask.ask_id}", refused).because(ask.asked_by)
     plan.proposals.append((draft,))

@@ -10,6 +10,7 @@ from services.scheduler.state.demand import NO_LONGER_WANTED
 from services.scheduler.state.plan import BEST_LOSERS, Shortfall
 
 if TYPE_CHECKING:
+    from contracts.envelope import Cause
     from contracts.types import Reason
     from services.scheduler.state.entities import Model
     from services.scheduler.state.plan import Plan
@@ -20,7 +21,7 @@ MAX_FACTS = 64  # in one pass; the next one follows at once
 def tell_floors(plan: Plan) -> None:
     """Record floors that became unmet, are unmet for another reason now, or are met again."""
     told = 0
-    idle_code = _without_strategy(plan)
+    idle_code = code_without_strategy(plan)
     for model in plan.state.models.values():
         if told >= MAX_FACTS:
             return
@@ -31,11 +32,11 @@ def tell_floors(plan: Plan) -> None:
             met = ModelFloorMet(
                 model_id=model.model_id, instances=model.counts["ready"], floor=model.floor
             )
-            plan.proposals.append((plan.on_floor(model, met),))
+            plan.proposals.append((plan.on_floor(model, met, _met_by(model)),))
             told += 1
 
 
-def _without_strategy(plan: Plan) -> str:
+def code_without_strategy(plan: Plan) -> str:
     """Return the code for a floor that no strategy spoke about."""
     strategies = plan.state.ordered_strategies()
     if not strategies:
@@ -56,10 +57,21 @@ def _tell_unmet(plan: Plan, model: Model, live: int, idle_code: str) -> bool:
     if model.floor_open == (why.code, live, model.floor):
         return False
     unmet = ModelFloorUnmet(
-        model_id=model.model_id, instances=live, floor=model.floor, reason=_reason(plan, model, why)
+        model_id=model.model_id,
+        instances=live,
+        floor=model.floor,
+        reason=reason_of(plan, model, why),
     )
-    plan.proposals.append((plan.on_floor(model, unmet),))
+    plan.proposals.append((plan.on_floor(model, unmet, why.cause or model.short_by),))
     return True
+
+
+def _met_by(model: Model) -> Cause | None:
+    """Return what gave a model its floor: the last start, or a floor that was lowered after it."""
+    served, defined = model.served_by, model.defined_by
+    if served is None or (defined is not None and defined.position > served.position):
+        return defined
+    return served
 
 
 def tell_deferrals(plan: Plan) -> None:
@@ -74,12 +86,14 @@ def tell_deferrals(plan: Plan) -> None:
         if why is None and model.deferred is not None and not plan.full:
             why = Shortfall(NO_LONGER_WANTED)
         if why is not None and why.code != model.deferred:
-            deferred = ModelDeferred(model_id=model.model_id, reason=_reason(plan, model, why))
-            plan.proposals.append((plan.on_floor(model, deferred),))
+            deferred = ModelDeferred(model_id=model.model_id, reason=reason_of(plan, model, why))
+            cause = why.cause or model.samples.last or model.defined_by
+            plan.proposals.append((plan.on_floor(model, deferred, cause),))
             told += 1
 
 
-def _reason(plan: Plan, model: Model, why: Shortfall) -> Reason:
+def reason_of(plan: Plan, model: Model, why: Shortfall) -> Reason:
+    """Return a shortfall as it is told: with who lost, and what was ruled out."""
     losers = islice(why.victims.losers(model), BEST_LOSERS) if why.victims else ()
     reason = plan.reason(why.code, why.numbers, tuple(losers), plan.ruled_out(model))
     return reason.model_copy(update={"strategy": why.strategy})

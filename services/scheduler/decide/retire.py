@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 def retire(plan: Plan) -> None:
     """Stop what must go at once, and one instance of each model that has too many."""
     for instance_id, code in plan.state.leaving.items():
-        plan.stop(plan.state.instances[instance_id], plan.reason(code, {}))
+        instance = plan.state.instances[instance_id]
+        plan.stop(instance, plan.reason(code, {}), cause=instance.leaving_by)
     for model in plan.state.models.values():
         if plan.live(model) > model.max_instances and not plan.in_flight(model):
             _shrink(plan, model)
@@ -24,7 +25,7 @@ def _shrink(plan: Plan, model: Model) -> None:
     ready = [instance for instance in mine if instance.kind == "ready"]
     instance = min(ready, key=_pinned)
     numbers = {"instances": plan.live(model), "max": model.max_instances}
-    plan.stop(instance, plan.reason("above_max_instances", numbers))
+    plan.stop(instance, plan.reason("above_max_instances", numbers), cause=model.defined_by)
 
 
 def _pinned(instance: Instance) -> bool:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 def settle(plan: Plan) -> None:
     """Free GPUs, each for the model its instance was stopped for, or for anyone."""
-    for instance in plan.state.ended.values():
+    for instance_id in plan.state.ended:
+        instance = plan.state.instances[instance_id]
         gpu = plan.state.gpus[instance.gpu_uuid]
         if gpu.held_by == instance.instance_id:
             _free(plan, gpu, instance)
@@ -61,9 +62,9 @@ def _suspect(plan: Plan, gpu: Gpu) -> None:
         released = GpuReleased(
             gpu_uuid=gpu.uuid, node_id=gpu.node_id, because="its node reports it clean"
         )
-        plan.proposals.append((plan.on_gpu(gpu, released),))
+        plan.proposals.append((plan.on_gpu(gpu, released, gpu.seen_by),))
         return
     quarantined = GpuQuarantined(
         gpu_uuid=gpu.uuid, node_id=gpu.node_id, because=f"its node reports {gpu.foreign} on it"
     )
-    plan.proposals.append((plan.on_gpu(gpu, quarantined),))
+    plan.proposals.append((plan.on_gpu(gpu, quarantined, gpu.seen_by),))

@@ -45,7 +45,9 @@ def busy_queue_scaling(plan: Plan, parameters: BusyQueueScaling) -> None:
         and each.wait_s > parameters.busy_threshold_s
         and plan.live(each.model) == 0
         and not plan.in_flight(each.model)
-        and not attempts.start(each.model, "busy_without_instance", each.numbers)
+        and not attempts.start(
+            each.model, "busy_without_instance", each.numbers, each.model.busy_by
+        )
     ]
     # 2. Models below their floor get free GPUs.
     short = [
@@ -54,7 +56,9 @@ def busy_queue_scaling(plan: Plan, parameters: BusyQueueScaling) -> None:
         if plan.live(each.model) < each.model.floor
         and each.model.model_id not in plan.shortfalls
         and not plan.in_flight(each.model)
-        and not attempts.start(each.model, _floor_code(each.model), each.numbers)
+        and not attempts.start(
+            each.model, _floor_code(each.model), each.numbers, each.model.short_by
+        )
     ]
     # 3. The busy ones left over replace instances of models that nobody asks anything.
     for each in starving:
@@ -89,6 +93,11 @@ def measured(plan: Plan, parameters: BusyQueueScaling) -> list[Demand]:
     return sorted(demands, key=lambda each: (-each.mean * each.weight, each.model.model_id))
 
 
+def numbers_by_model(plan: Plan, parameters: BusyQueueScaling) -> dict[str, Numbers]:
+    """Return the numbers each model is judged by, most requested first."""
+    return {each.model.model_id: each.numbers for each in measured(plan, parameters)}
+
+
 def _floor_code(model: Model) -> str:
     return "instance_unreachable" if model.counts["unreachable"] else "below_floor"
 
@@ -108,6 +117,6 @@ def _scale_out(
             continue
         numbers = {**each.numbers, "wait_per_instance_s": wait_s, "max": model.max_instances}
         if plan.live(model) >= model.max_instances:
-            plan.lacks(model, "at_max_instances", numbers)
+            plan.lacks(model, "at_max_instances", numbers, cause=model.samples.last)
         else:
-            attempts.start(model, "busy_scale_out", numbers)
+            attempts.start(model, "busy_scale_out", numbers, model.samples.last)

@@ -9,6 +9,7 @@ from contracts.catalogue import read
 from services.scheduler.state.demand import DEMAND
 from services.scheduler.state.fleet import Fleet
 from services.scheduler.state.instances import INSTANCES
+from services.scheduler.state.memory import REMEMBERED
 from services.scheduler.state.nodes import NODES
 
 if TYPE_CHECKING:
@@ -32,4 +33,6 @@ class State(Fleet):
             return
         self.position, self.at_s = event.position, event.recorded_at.timestamp()
         self.changes += 1
+        if event.type in REMEMBERED:
+            self.memory.note(event)
         fold(self, read(event), event)

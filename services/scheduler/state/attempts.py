@@ -12,6 +12,7 @@ from services.scheduler.state.victims import Victims
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from contracts.envelope import Cause
     from services.scheduler.state.entities import Instance, Model
     from services.scheduler.state.plan import Numbers, Plan
     from services.scheduler.state.room import Spot
@@ -24,13 +25,17 @@ class Attempts:
         self.plan, self.retry_base_s = plan, retry_base_s
         self.victims = Victims(plan, idle_s, stale_s)
 
-    def start(self, model: Model, code: str, numbers: Numbers) -> bool:
-        """Start a model on a free GPU; False when it can have none now, which is then noted."""
+    def start(self, model: Model, code: str, numbers: Numbers, cause: Cause | None) -> bool:
+        """Start a model on a free GPU; False when it can have none now, which is then noted.
+
+        cause: the event that made the policy want it.
+        """
         plan = self.plan
         if plan.full:
             return True  # the next pass follows at once and looks at it again
         if (wait_s := plan.retry_in_s(model, self.retry_base_s)) > 0:
-            self._lacks(model, "backing_off", {**numbers, **self._failures(model, wait_s)})
+            numbers = {**numbers, **self._failures(model, wait_s)}
+            self._lacks(model, "backing_off", numbers, cause)
             return False
         spots = plan.spots(model, self.retry_base_s)
         if not spots:
@@ -38,9 +43,10 @@ class Attempts:
             if code == "backing_off":
                 wait_s = self._retry_there_in_s(model)
                 numbers = {**numbers, **self._failures(model, wait_s)}
-            self._lacks(model, code, numbers)
+            self._lacks(model, code, numbers, cause)
             return False
-        plan.start(model, spots, plan.reason(code, numbers, _others(spots), plan.ruled_out(model)))
+        reason = plan.reason(code, numbers, _others(spots), plan.ruled_out(model))
+        plan.start(model, spots, reason, cause=cause)
         return True
 
     def replace(self, model: Model, code: str, numbers: Numbers, *, surplus_only: bool) -> None:
@@ -49,13 +55,16 @@ class Attempts:
         A model that has an instance out of reach, or that keeps failing, stops nobody else's.
         """
         plan = self.plan
-        if plan.shortfalls[model.model_id].code != "no_free_gpu":
+        shortfall = plan.shortfalls[model.model_id]
+        cause = shortfall.cause
+        if shortfall.code != "no_free_gpu":
             return
         if model.counts["unreachable"]:
-            self._lacks(model, "instance_unreachable", numbers)
+            self._lacks(model, "instance_unreachable", numbers, cause)
             return
         if not plan.may_replace(model, self.retry_base_s):
-            self._lacks(model, "start_failing", {**numbers, **self._failures(model, 0.0)})
+            numbers = {**numbers, **self._failures(model, 0.0)}
+            self._lacks(model, "start_failing", numbers, cause)
             return
         victim = self.victims.find(model, surplus_only=surplus_only)
         if victim is not None:
@@ -74,10 +83,11 @@ class Attempts:
         losers = islice(self.victims.losers(taker), BEST_LOSERS + 1)
         others = [each for each in losers if each.subject != f"instance/{victim.instance_id}"]
         reason = plan.reason("replaced", why, others, plan.ruled_out(taker))
-        plan.stop(victim, reason, replaced_by=taker)
+        cause = plan.shortfalls[taker.model_id].cause
+        plan.stop(victim, reason, replaced_by=taker, cause=cause)
         waiting: Numbers = {"instance_id": victim.instance_id, "model_id": loser.model_id}
-        self._lacks(taker, "replacement_pending", {**numbers, **waiting})
-        self._lacks(loser, "replaced", why)
+        self._lacks(taker, "replacement_pending", {**numbers, **waiting}, cause)
+        self._lacks(loser, "replaced", why, cause)
 
     def hold(self, models: Iterable[Model]) -> None:
         """Keep GPUs back in this pass for floors that are not met yet, whatever delays them."""
@@ -90,8 +100,8 @@ class Attempts:
                     break
                 self.plan.room.take(spots[0].gpu)
 
-    def _lacks(self, model: Model, code: str, numbers: Numbers) -> None:
-        self.plan.lacks(model, code, numbers, self.victims)
+    def _lacks(self, model: Model, code: str, numbers: Numbers, cause: Cause | None) -> None:
+        self.plan.lacks(model, code, numbers, self.victims, cause)
 
     def _failures(self, model: Model, wait_s: float) -> Numbers:
         count = model.failures.count if model.failures else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from contracts.envelope import Cause
 from contracts.events import model as m
 from contracts.events import queue as q
 from contracts.events import strategy as s
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 NO_LONGER_WANTED = "no_longer_wanted"
 
 
-def _on_model(fleet: Fleet, event: m.ModelRegistered | m.ModelUpdated, _: Recorded) -> None:
-    known = fleet.models.get(event.model_id)
+def _on_model(fleet: Fleet, event: m.ModelRegistered | m.ModelUpdated, recorded: Recorded) -> None:
+    known, cause = fleet.models.get(event.model_id), Cause.of(recorded)
     if known is None:
         fleet.models[event.model_id] = Model(
             model_id=event.model_id,
@@ -33,10 +34,15 @@ def _on_model(fleet: Fleet, event: m.ModelRegistered | m.ModelUpdated, _: Record
             min_instances=event.min_instances,
             max_instances=event.max_instances,
             on_lost_control=event.on_lost_control,
+            defined_by=cause,
+            short_by=cause,
         )
         return
     if _place_of(known.queue) != _place_of(event.queue):
         known.samples = Samples()
+    known.defined_by = cause
+    if known.failures or min(event.min_instances, event.max_instances) > known.floor:
+        known.short_by = cause
     known.name, known.queue, known.launch = event.name, event.queue, event.launch
     known.average_inference_time_s = event.average_inference_time_s
     known.min_instances, known.max_instances = event.min_instances, event.max_instances
@@ -49,11 +55,11 @@ def _place_of(queue: QueueAddress) -> tuple[str, str, str]:
     return (queue.host, queue.vhost, queue.name)
 
 
-def _on_model_deleted(fleet: Fleet, event: m.ModelDeleted, _: Recorded) -> None:
+def _on_model_deleted(fleet: Fleet, event: m.ModelDeleted, recorded: Recorded) -> None:
     model = fleet.models.pop(event.model_id, None)
     for instance_id in model.instances if model else ():
         if fleet.instances[instance_id].phase != "stopping":
-            fleet.leaving[instance_id] = "model_deleted"
+            fleet.leave(instance_id, "model_deleted", Cause.of(recorded))
 
 
 def _on_floor_unmet(fleet: Fleet, event: m.ModelFloorUnmet, recorded: Recorded) -> None:
@@ -75,9 +81,10 @@ def _on_deferred(fleet: Fleet, event: m.ModelDeferred, recorded: Recorded) -> No
         model.deferred = None if code == NO_LONGER_WANTED else code
 
 
-def _on_sampled(fleet: Fleet, event: q.QueueSampled, _: Recorded) -> None:
+def _on_sampled(fleet: Fleet, event: q.QueueSampled, recorded: Recorded) -> None:
     if (model := fleet.models.get(event.model_id)) is not None:
-        model.samples.add(fleet.at_s, event.length, event.published_total)
+        cause = Cause.of(recorded)
+        model.samples.add(fleet.at_s, event.length, event.published_total, cause)
 
 
 def _on_unreachable(fleet: Fleet, event: q.QueueUnreachable, _: Recorded) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from contracts.envelope import Cause
+from contracts.events.gpu import FreedBecause
+from contracts.types import Launch, OnLostControl, QueueAddress, Scalar
 from services.scheduler.state.samples import Samples
-
-if TYPE_CHECKING:
-    from contracts.events.gpu import FreedBecause
-    from contracts.types import Launch, OnLostControl, QueueAddress, Scalar
 
 Phase = Literal["requested", "ready", "stopping"]
 Kind = Literal["requested", "ready", "stopping", "unreachable"]
@@ -29,7 +28,11 @@ class Failures:
 
 @dataclass(slots=True)
 class Model:
-    """A model, its instances by how they count, and what was said about its floor."""
+    """A model, its instances by how they count, and what was said about its floor.
+
+    defined_by: what gave it its properties. short_by: what last took an instance from it, or made
+    it ask for one. served_by: the last start that came to something.
+    """
 
     model_id: str
     name: str
@@ -51,6 +54,9 @@ class Model:
     last_error: str = ""
     floor_open: tuple[str, int, int] | None = None
     deferred: str | None = None
+    defined_by: Cause | None = None
+    short_by: Cause | None = None
+    served_by: Cause | None = None
 
     @property
     def floor(self) -> int:
@@ -62,13 +68,24 @@ class Model:
         """Return how many instances serve or are about to, where we can reach them."""
         return self.counts["requested"] + self.counts["ready"]
 
+    @property
+    def busy_by(self) -> Cause | None:
+        """Return what makes it want an instance while messages wait and it has none.
+
+        The loss of its last one if they waited already then, or else what its queue showed last.
+        """
+        since = self.samples.stirred_by or self.samples.last
+        if self.short_by and (since is None or self.short_by.position > since.position):
+            return self.short_by
+        return self.samples.last
+
 
 @dataclass(slots=True)
 class Gpu:
     """A GPU: its stream's version, who holds it, and what really runs on it.
 
     seen_boot: the boot of the last report that showed it. foreign: what that showed running there
-    that is not ours, and how many in a row did.
+    that is not ours, and how many in a row did. seen_by: the report that showed it last.
     """
 
     uuid: str
@@ -81,6 +98,7 @@ class Gpu:
     seen_boot: str | None = None
     foreign: str = ""
     foreign_reports: int = 0
+    seen_by: Cause | None = None
     cause: str | None = None
 
 
@@ -129,8 +147,9 @@ class Instance:
     stopping_s: float | None = None
     replaced_by: str | None = None
     kind: Kind | None = None
+    leaving_by: Cause | None = None
     ended: FreedBecause | None = None
-    ended_by: str = ""
+    ended_by: Cause | None = None
 
 
 @dataclass(slots=True)
@@ -142,7 +161,7 @@ class Ask:
     node_id: str
     gpu_index: int | None
     config: dict[str, Scalar]
-    event_id: str
+    asked_by: Cause
 
 
 @dataclass(slots=True)

@@ -6,12 +6,23 @@ from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from services.scheduler.state.entities import FORGET_S, Failures, Gpu, Node, Strategy
+from contracts.envelope import Cause
+from services.scheduler.state.entities import (
+    FORGET_S,
+    Ask,
+    Failures,
+    Gpu,
+    Instance,
+    Model,
+    Node,
+    Strategy,
+)
+from services.scheduler.state.memory import Memory
 from services.scheduler.state.pools import Pools
 
 if TYPE_CHECKING:
     from contracts.events.gpu import FreedBecause
-    from services.scheduler.state.entities import Ask, Instance, Kind, Model, Phase
+    from services.scheduler.state.entities import Kind, Phase
 
 FREE = "free"
 HELD = "held"
@@ -35,16 +46,17 @@ class Fleet:
     nodes: dict[str, Node] = field(default_factory=dict)
     gpus: dict[str, Gpu] = field(default_factory=dict)
     instances: dict[str, Instance] = field(default_factory=dict)
-    ended: dict[str, Instance] = field(default_factory=dict)
+    ended: dict[str, None] = field(default_factory=dict)
     leaving: dict[str, str] = field(default_factory=dict)
     suspects: dict[str, None] = field(default_factory=dict)
     asks: dict[str, Ask] = field(default_factory=dict)
-    stop_asks: dict[str, str] = field(default_factory=dict)
+    stop_asks: dict[str, Cause] = field(default_factory=dict)
     strategies: dict[str, Strategy] = field(default_factory=dict)
     strategy_ever_created: bool = False
     floor_versions: dict[str, int] = field(default_factory=dict)
     silence_since_s: float | None = None
     pools: Pools = field(default_factory=Pools)
+    memory: Memory = field(default_factory=Memory)
 
     def ordered_strategies(self) -> list[Strategy]:
         """Return the active strategies in stored order (order, then creation)."""
@@ -145,43 +157,54 @@ class Fleet:
         for instance_id in node.instances:
             self.recount(self.instances[instance_id])
 
-    def add(self, instance: Instance) -> None:
+    def add(self, instance: Instance, cause: Cause) -> None:
         """Take in a requested instance; without its model or its node it must leave again."""
         self.instances[instance.instance_id] = instance
         node = self.node(instance.node_id)
         node.instances[instance.instance_id] = None
         model = self.models.get(instance.model_id)
         if model is None:
-            self.leaving[instance.instance_id] = "model_deleted"
+            self.leave(instance.instance_id, "model_deleted", cause)
         else:
             model.instances[instance.instance_id] = None
             model.waits_for_gpu = model.deferred = None
             if node.deleted:
-                self.leaving[instance.instance_id] = "node_deleted"
+                self.leave(instance.instance_id, "node_deleted", cause)
         self.recount(instance)
+
+    def leave(self, instance_id: str, code: str, cause: Cause) -> None:
+        """Take note that an instance must go, why, and by what."""
+        self.leaving[instance_id] = code
+        self.instances[instance_id].leaving_by = cause
+
+    def shorten(self, model_id: str, cause: Cause) -> None:
+        """Take note of what took an instance from a model."""
+        if (model := self.models.get(model_id)) is not None:
+            model.short_by = cause
 
     def turn(self, instance: Instance, phase: Phase) -> None:
         """Move an instance to another phase."""
         instance.phase = phase
         self.recount(instance)
 
-    def end(self, instance: Instance, because: FreedBecause, event_id: str) -> None:
+    def end(self, instance: Instance, because: FreedBecause, cause: Cause) -> None:
         """Take note of a confirmed death; the GPU stays held until it is recorded as freed."""
-        instance.ended, instance.ended_by = because, event_id
+        instance.ended, instance.ended_by = because, cause
         self.recount(instance)
-        self.ended[instance.instance_id] = instance
+        self.ended[instance.instance_id] = None
         self.leaving.pop(instance.instance_id, None)
         self.stop_asks.pop(instance.instance_id, None)
+        self.shorten(instance.model_id, cause)
         model = self.models.get(instance.model_id)
         if model is not None:
             model.instances.pop(instance.instance_id, None)
 
     def bury(self, instance_id: str) -> None:
         """Forget an ended instance whose GPU is free."""
-        instance = self.ended.pop(instance_id, None)
-        if instance is None:
+        if instance_id not in self.ended:
             return
-        del self.instances[instance_id]
+        del self.ended[instance_id]
+        instance = self.instances.pop(instance_id)
         node = self.node(instance.node_id)
         del node.instances[instance_id]
         taker = self.models.get(instance.replaced_by or "")

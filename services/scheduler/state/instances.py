@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from contracts.envelope import Cause
 from contracts.events import gpu as g
 from contracts.events import instance as i
 from services.scheduler.state.entities import STABLE_S, Ask, Instance
@@ -54,7 +55,7 @@ def _on_start_asked(fleet: Fleet, event: i.InstanceStartAsked, recorded: Recorde
         event.node_id,
         event.gpu_index,
         dict(event.config),
-        recorded.event_id,
+        Cause.of(recorded),
     )
 
 
@@ -62,7 +63,7 @@ def _on_start_refused(fleet: Fleet, event: i.InstanceStartRefused, _: Recorded) 
     fleet.asks.pop(event.ask_id, None)
 
 
-def _on_start_requested(fleet: Fleet, event: i.InstanceStartRequested, _: Recorded) -> None:
+def _on_start_requested(fleet: Fleet, event: i.InstanceStartRequested, recorded: Recorded) -> None:
     fleet.asks.pop(event.ask_id or "", None)
     fleet.add(
         Instance(
@@ -72,24 +73,27 @@ def _on_start_requested(fleet: Fleet, event: i.InstanceStartRequested, _: Record
             event.gpu_uuid,
             requested_s=fleet.at_s,
             pinned=event.pinned,
-        )
+        ),
+        Cause.of(recorded),
     )
 
 
-def _on_started(fleet: Fleet, event: i.InstanceStarted, _: Recorded) -> None:
+def _on_started(fleet: Fleet, event: i.InstanceStarted, recorded: Recorded) -> None:
     instance = fleet.instances.get(event.instance_id)
     if instance is not None and instance.phase == "requested" and instance.ended is None:
         instance.ready_s = fleet.at_s
         fleet.turn(instance, "ready")
+        if (model := fleet.models.get(instance.model_id)) is not None:
+            model.served_by = Cause.of(recorded)
 
 
 def _on_stop_asked(fleet: Fleet, event: i.InstanceStopAsked, recorded: Recorded) -> None:
     instance = fleet.instances.get(event.instance_id)
     if instance is not None and instance.phase != "stopping" and instance.ended is None:
-        fleet.stop_asks[event.instance_id] = recorded.event_id
+        fleet.stop_asks[event.instance_id] = Cause.of(recorded)
 
 
-def _on_stop_requested(fleet: Fleet, event: i.InstanceStopRequested, _: Recorded) -> None:
+def _on_stop_requested(fleet: Fleet, event: i.InstanceStopRequested, recorded: Recorded) -> None:
     fleet.leaving.pop(event.instance_id, None)
     fleet.stop_asks.pop(event.instance_id, None)
     instance = fleet.instances.get(event.instance_id)
@@ -97,6 +101,7 @@ def _on_stop_requested(fleet: Fleet, event: i.InstanceStopRequested, _: Recorded
         return
     instance.stopping_s, instance.replaced_by = fleet.at_s, event.replaced_by
     fleet.turn(instance, "stopping")
+    fleet.shorten(instance.model_id, Cause.of(recorded))
     taker = fleet.models.get(event.replaced_by or "")
     if taker is not None:
         taker.waits_for_gpu = instance.gpu_uuid
@@ -108,13 +113,13 @@ def _on_start_failed(fleet: Fleet, event: i.InstanceStartFailed, recorded: Recor
         return
     if instance.phase != "stopping":
         fleet.blame(instance, event.code)
-    fleet.end(instance, "start_failed", recorded.event_id)
+    fleet.end(instance, "start_failed", Cause.of(recorded))
 
 
 def _on_stopped(fleet: Fleet, event: i.InstanceStopped, recorded: Recorded) -> None:
     instance = fleet.instances.get(event.instance_id)
     if instance is not None and instance.ended is None:
-        fleet.end(instance, "stopped", recorded.event_id)
+        fleet.end(instance, "stopped", Cause.of(recorded))
 
 
 def _on_died(fleet: Fleet, event: i.InstanceDied, recorded: Recorded) -> None:
@@ -127,7 +132,7 @@ def _on_died(fleet: Fleet, event: i.InstanceDied, recorded: Recorded) -> None:
         model.failures, model.failures_at = None, {}
     if event.because == "exited" and instance.phase != "stopping":
         fleet.blame(instance, "exited")
-    fleet.end(instance, FREED_AFTER[event.because], recorded.event_id)
+    fleet.end(instance, FREED_AFTER[event.because], Cause.of(recorded))
 
 
 INSTANCES: dict[str, Callable[[Fleet, Any, Recorded], None]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from contracts.envelope import Cause
 from contracts.events import node as n
 
 if TYPE_CHECKING:
@@ -26,15 +27,24 @@ def _on_node(fleet: Fleet, event: n.NodeRegistered | n.NodeUpdated, _: Recorded)
     fleet.recount_node(node)
 
 
-def _on_node_deleted(fleet: Fleet, event: n.NodeDeleted, _: Recorded) -> None:
+def _on_node_deleted(fleet: Fleet, event: n.NodeDeleted, recorded: Recorded) -> None:
     node = fleet.node(event.node_id)
     node.deleted, node.online = True, False
     fleet.reclassify_node(node)
     fleet.recount_node(node)
+    _lost_with(fleet, node, recorded)
     for instance_id in node.instances:
         instance = fleet.instances[instance_id]
-        if instance.ended is None and instance.phase != "stopping":
-            fleet.leaving.setdefault(instance_id, "node_deleted")
+        stays = instance.ended is None and instance.phase != "stopping"
+        if stays and instance_id not in fleet.leaving:
+            fleet.leave(instance_id, "node_deleted", Cause.of(recorded))
+
+
+def _lost_with(fleet: Fleet, node: Node, recorded: Recorded) -> None:
+    """Take note of what took a node's instances out of reach of their models."""
+    cause = Cause.of(recorded)
+    for instance_id in node.instances:
+        fleet.shorten(fleet.instances[instance_id].model_id, cause)
 
 
 def _answered(fleet: Fleet, node: Node, boot_id: str) -> None:
@@ -49,13 +59,14 @@ def _on_came_online(fleet: Fleet, event: n.NodeCameOnline, _: Recorded) -> None:
     fleet.recount_node(node)
 
 
-def _on_went_offline(fleet: Fleet, event: n.NodeWentOffline, _: Recorded) -> None:
+def _on_went_offline(fleet: Fleet, event: n.NodeWentOffline, recorded: Recorded) -> None:
     node = fleet.node(event.node_id)
     node.online = False
     for uuid in node.gpus:
         fleet.gpus[uuid].seen_boot = None  # what runs there is unknown until it reports again
     fleet.reclassify_node(node)
     fleet.recount_node(node)
+    _lost_with(fleet, node, recorded)
 
 
 def _on_inventory(fleet: Fleet, event: n.NodeInventoryChanged, _: Recorded) -> None:
@@ -78,7 +89,7 @@ def _place(fleet: Fleet, node: Node, seen: GpuSeen) -> None:
     fleet.reclassify(gpu)
 
 
-def _on_reported(fleet: Fleet, event: n.NodeReported, _: Recorded) -> None:
+def _on_reported(fleet: Fleet, event: n.NodeReported, recorded: Recorded) -> None:
     node = fleet.nodes.get(event.node_id)
     if node is None:
         fleet.changes -= 1
@@ -89,10 +100,11 @@ def _on_reported(fleet: Fleet, event: n.NodeReported, _: Recorded) -> None:
     for report in event.instances:
         if report.state in RUNNING:
             running.setdefault(report.gpu_uuid, []).append(report.instance_id)
-    changed = was_silent
+    changed, seen_by = was_silent, Cause.of(recorded)
     for use in event.gpus:
         gpu = fleet.gpus.get(use.uuid)
         if gpu is not None and gpu.present and gpu.node_id == node.node_id:
+            gpu.seen_by = seen_by
             changed |= _see(fleet, gpu, event.boot_id, _foreign(gpu, use, running))
     if was_silent:
         fleet.reclassify_node(node)

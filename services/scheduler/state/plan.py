@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from contracts.envelope import Event
+    from contracts.envelope import Cause, Event
     from contracts.types import Scalar
     from services.scheduler.state.entities import Ask, Failures, Gpu, Instance, Model, Node
     from services.scheduler.state.fleet import Fleet
@@ -34,12 +34,13 @@ BEST_LOSERS = 5
 
 @dataclass(frozen=True, slots=True)
 class Shortfall:
-    """Why a model that wants an instance gets none in this pass."""
+    """Why a model that wants an instance gets none in this pass, and what made it want one."""
 
     code: str
     numbers: Mapping[str, Scalar] = field(default_factory=dict)
     strategy: str | None = None
     victims: Victims | None = None
+    cause: Cause | None = None
 
 
 @dataclass
@@ -182,9 +183,11 @@ class Plan:
         *,
         ask: Ask | None = None,
         freed: tuple[Draft, Instance] | None = None,
+        cause: Cause | None = None,
     ) -> None:
         """Start a model on the first spot: the GPU and the wish, together or not at all.
 
+        cause: what led to it, where it is neither of the other two.
         freed: the freeing of that very GPU, and whose it was, when both are one proposal.
         """
         gpu, node = spots[0].gpu, spots[0].node
@@ -216,12 +219,12 @@ class Plan:
             epoch=self.epoch,
             reason=reason,
         )
-        cause = ask.event_id if ask else freed[1].ended_by if freed else None
+        cause = ask.asked_by if ask else freed[1].ended_by if freed else cause
         self.proposals.append(
             (
                 *((freed[0],) if freed else ()),
                 self.on_gpu(gpu, allocated, cause),
-                Draft(f"instance/{instance_id}", wanted, 0, causation_id=cause),
+                Draft(f"instance/{instance_id}", wanted, 0).because(cause),
             )
         )
 
@@ -231,7 +234,7 @@ class Plan:
         reason: Reason,
         *,
         replaced_by: Model | None = None,
-        cause: str | None = None,
+        cause: Cause | None = None,
     ) -> None:
         """Stop an instance; its GPU stays held until its death is confirmed."""
         model = self.state.models.get(instance.model_id)
@@ -250,23 +253,21 @@ class Plan:
             epoch=self.epoch,
             reason=reason,
         )
-        self.proposals.append(
-            (Draft(f"instance/{instance.instance_id}", wanted, causation_id=cause),)
-        )
+        self.proposals.append((Draft(f"instance/{instance.instance_id}", wanted).because(cause),))
 
-    def on_gpu(self, gpu: Gpu, event: Event, cause: str | None = None) -> Draft:
+    def on_gpu(self, gpu: Gpu, event: Event, cause: Cause | None = None) -> Draft:
         """Return a draft for a GPU's stream, in which every version counts."""
         return self._versioned(f"gpu/{gpu.uuid}", gpu.version, event, cause)
 
-    def on_floor(self, model: Model, event: Event) -> Draft:
+    def on_floor(self, model: Model, event: Event, cause: Cause | None) -> Draft:
         """Return a draft for the stream of a model's floor, in which every version counts."""
         known = self.state.floor_versions.get(model.model_id, 0)
-        return self._versioned(f"model-floor/{model.model_id}", known, event, None)
+        return self._versioned(f"model-floor/{model.model_id}", known, event, cause)
 
-    def _versioned(self, stream: str, known: int, event: Event, cause: str | None) -> Draft:
+    def _versioned(self, stream: str, known: int, event: Event, cause: Cause | None) -> Draft:
         version = self.versions.get(stream, known)
         self.versions[stream] = version + 1
-        return Draft(stream, event, version, causation_id=cause)
+        return Draft(stream, event, version).because(cause)
 
     def lacks(
         self,
@@ -274,12 +275,13 @@ class Plan:
         code: str,
         numbers: Mapping[str, Scalar],
         victims: Victims | None = None,
+        cause: Cause | None = None,
     ) -> None:
-        """Take note why a model gets no instance in this pass.
+        """Take note why a model gets no instance in this pass, and what made it want one.
 
         victims: who knows which instances came closest to making room; asked only if it is told.
         """
-        self.shortfalls[model.model_id] = Shortfall(code, numbers, self.strategy, victims)
+        self.shortfalls[model.model_id] = Shortfall(code, numbers, self.strategy, victims, cause)
 
     def why_nowhere(self, model: Model) -> str:
         """Return the code for there being no free GPU that a model could use."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass, field
 
+from contracts.envelope import Cause
+
 KEEP_S = 3600.0
 KEEP_SAMPLES = 4096
 PRUNE_FROM = 64
@@ -16,6 +18,7 @@ class Samples:
     """Lengths with running totals, so that any window's mean is two look-ups.
 
     covered_s: since when there is no hole in the samples. active_s: the last one with a request.
+    last: the newest sample. stirred_by: the one since which messages wait, None while none do.
     """
 
     at_s: list[float] = field(default_factory=list)
@@ -24,9 +27,15 @@ class Samples:
     covered_s: float | None = None
     active_s: float | None = None
     published: int | None = None
+    last: Cause | None = None
+    stirred_by: Cause | None = None
 
-    def add(self, at_s: float, length: int, published: int | None) -> None:
-        """Take one more sample; time never goes back."""
+    def add(
+        self, at_s: float, length: int, published: int | None, cause: Cause | None = None
+    ) -> None:
+        """Take one more sample; time never goes back. cause: the sample as that of others."""
+        self.last = cause
+        self.stirred_by = (self.stirred_by or cause) if length > 0 else None
         if self.covered_s is None or at_s - self.at_s[-1] > MAX_GAP_S:
             self.covered_s = at_s
         counted = self.published is not None and published is not None

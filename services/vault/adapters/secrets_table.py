@@ -51,7 +51,7 @@ class SecretsTable:
             return None
         return Kept(Encrypted(row["ciphertext"], row["nonce"]), frozenset(row["readers"]))
 
-    async def erase(self, secret_id: str) -> int:
-        """Erase all versions and return how many there were."""
-        tag = await self._database.execute(_SQL["erase"], secret_id)
+    async def erase(self, secret_id: str, version: int | None = None) -> int:
+        """Erase one version, or all, and return how many there were."""
+        tag = await self._database.execute(_SQL["erase"], secret_id, version)
         return int(tag.rpartition(" ")[2])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import threading
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -153,6 +155,60 @@ async def test_a_start_that_cannot_be_kept_starts_nothing_and_may_come_again(nod
     assert node.machine.live == {}
     node.machine.disk_full = False
     assert (await node.agent.start(a_start())).instance.pid == 101
+
+
+async def test_nobody_is_told_ready_before_the_next_run_would_know_it(node, monkeypatch):
+    may_keep, save = threading.Event(), node.machine.save
+
+    def slow(kept):
+        if any(instance.state == "ready" for instance in kept.instances.values()):
+            assert may_keep.wait(20)
+        save(kept)
+
+    monkeypatch.setattr(node.machine, "save", slow)
+    await node.agent.start(a_start())
+    try:
+        assert (await node.agent.instance("i-1", 0.2)).instance.state == "starting"
+    finally:
+        may_keep.set()
+    assert (await node.agent.instance("i-1", 5)).instance.state == "ready"
+    assert node.machine.kept.instances["i-1"].state == "ready"
+
+
+async def test_a_full_disk_keeps_no_worker_from_being_ready(node, monkeypatch):
+    monkeypatch.setattr("services.agent.handlers.memory.RETRY_S", 0.01)
+    released, is_ready = threading.Event(), node.agent._outside.is_ready
+    outside = replace(node.agent._outside, is_ready=lambda *_: released.wait(20) and is_ready())
+    node.agent._care._outside = outside
+    await node.agent.start(a_start())
+    node.machine.disk_full = True
+    released.set()
+    assert (await node.agent.instance("i-1", 5)).instance.state == "ready"
+    assert node.machine.kept.instances["i-1"].state == "starting"
+    node.machine.disk_full = False
+    async with asyncio.timeout(20):
+        while node.machine.kept.instances["i-1"].state != "ready":
+            await asyncio.sleep(0.01)
+
+
+async def test_a_stop_while_ready_is_being_kept_is_what_counts(node, monkeypatch):
+    may_keep, keeping, save = threading.Event(), threading.Event(), node.machine.save
+
+    def slow(kept):
+        if any(instance.state == "ready" for instance in kept.instances.values()):
+            keeping.set()
+            assert may_keep.wait(20)
+        save(kept)
+
+    monkeypatch.setattr(node.machine, "save", slow)
+    await node.agent.start(a_start())
+    assert await asyncio.to_thread(keeping.wait, 20)
+    command = StopCommand(fence=a_fence(2), grace_s=0)
+    stopping = asyncio.create_task(node.agent.stop("i-1", command))
+    await asyncio.sleep(0)
+    may_keep.set()
+    assert (await stopping).instance.state == "exited"
+    assert node.machine.kept.instances["i-1"].state == "exited"
 
 
 async def test_starts_at_the_same_moment_make_one_worker(node):

@@ -233,3 +233,18 @@ def test_nothing_is_ever_delivered_twice_or_after_it_was_given_up(attempts):
             assert pending.failures <= len(RETRIES_S)
             story.recorded([outcome])
         story.later(wait_s)
+
+
+def test_an_alert_comes_of_what_began_it_is_over_by_what_ended_it_and_told_because_of_itself(story):
+    story.told(offline())
+    ((raised,),) = decided(story)
+    assert raised.causation_id == f"event-{story.position}"
+    story.recorded([(raised,)])
+    (pending,) = waiting(story)
+    (told,) = settled(pending, Sent(200), RETRIES_S)
+    assert told.causation_id == f"event-{story.position}"
+    story.told(online())
+    ((resolved,),) = decided(story)
+    assert resolved.causation_id == f"event-{story.position}"
+    story.recorded([(resolved,)])
+    assert story.state.over_by == {}

@@ -246,3 +246,12 @@ def test_nothing_is_started_after_its_stop_was_asked_or_its_end_was_told(sequenc
 
 class _NONE:
     kind = "none"
+
+
+def test_what_was_done_comes_of_what_asked_for_it():
+    wanted = given(requested()).instances["i1"]
+    assert decide.start_failed(wanted, "exited", "no").causation_id == "e-1"
+    assert decide.stopped(wanted, 0).causation_id == "e-1"
+    unwanted = given(requested(), started(), stop_requested(), stop_requested()).instances["i1"]
+    assert decide.stopped(unwanted, 0).causation_id == "e-3"
+    assert decide.stopped(unwanted, 0).correlation_id == "e-3"

@@ -109,6 +109,35 @@ def test_an_environment_with_anything_in_it_stays():
     story.when(DeleteEnvironment(id_)).then(environment.EnvironmentDeleted, control.NameReleased)
 
 
+def test_who_moves_in_stands_on_the_environment_and_is_no_change_of_it():
+    story = Story()
+    id_ = story.an_environment()
+    changed_at, version = story.state.changed_at[f"environment/{id_}"], 1
+    for command in (
+        RegisterModel(new_model(id_), LAUNCH),
+        RegisterNode(new_node(id_)),
+    ):
+        story.when(command)
+        [joined] = [d for d in story.verdict.drafts if d.stream == f"environment/{id_}"]
+        assert joined.expected_version == version
+        version += 1
+    assert story.state.changed_at[f"environment/{id_}"] == changed_at
+    assert story.state.entities["environment"][id_].version == 1
+    story.when(ChangeEnvironment(id_, EnvironmentChanges(description="x")))
+    story.then(environment.EnvironmentUpdated)
+
+
+def test_a_node_moves_to_another_environment_by_joining_it():
+    story = Story()
+    first, second = story.an_environment("one"), story.an_environment("two")
+    id_ = story.a_node(first)
+    story.when(ChangeNode(id_, NodeChanges(environment_id=second)))
+    story.then(environment.EnvironmentJoined, node.NodeUpdated)
+    story.when(ChangeNode(id_, NodeChanges(environment_id="none"))).then_denied(
+        "refused", "environment_id"
+    )
+
+
 def test_a_model_needs_an_environment():
     Story().when(RegisterModel(new_model("env-none"), LAUNCH)).then_denied(
         "refused", "environment_id"
@@ -120,7 +149,12 @@ def test_a_models_secret_is_recorded_beside_it_and_never_in_it():
     command = RegisterModel(new_model(story.an_environment(), rabbitmq_password="canary"), LAUNCH)
     assert command.secret_wanted(Given("x")) is not None
     story.when(command, REF)
-    story.then(control.NameClaimed, control.SecretRotated, model.ModelRegistered)
+    story.then(
+        environment.EnvironmentJoined,
+        control.NameClaimed,
+        control.SecretRotated,
+        model.ModelRegistered,
+    )
     assert story.event(model.ModelRegistered).queue.password == REF
     assert "canary" not in repr((story.verdict, story.state, command))
 
@@ -170,7 +204,13 @@ def test_a_model_moves_to_another_environment_with_its_name():
     first, second = story.an_environment("one"), story.an_environment("two")
     id_ = story.a_model(first)
     story.when(ChangeModel(id_, ModelChanges(environment_id=second)))
-    story.then(control.NameReleased, control.NameClaimed, model.ModelUpdated)
+    story.then(
+        environment.EnvironmentJoined,
+        control.NameReleased,
+        control.NameClaimed,
+        model.ModelUpdated,
+    )
+    assert story.event(environment.EnvironmentJoined).member_id == id_
     story.a_model(first)
     story.when(ChangeModel(id_, ModelChanges(environment_id=first))).then_denied("conflict", "name")
     story.when(ChangeModel(id_, ModelChanges(environment_id="none"))).then_denied(

@@ -42,7 +42,14 @@ def test_runs_hold_every_row_once_in_order_and_stay_small(sizes, first):
     for part, body in cut:
         assert [item["position"] for item in orjson.loads(body)] == [r["position"] for r in part]
         assert len(part) <= RUN_EVENTS
-        assert len(part) == 1 or len(body) <= RUN_BYTES + len(part) + 1
+        assert len(part) == 1 or len(body) <= RUN_BYTES
+
+
+def test_a_run_is_full_to_the_byte_and_never_beyond():
+    lone = len(list(runs([row(1, size=0)]))[0][1])
+    fits, too_large = RUN_BYTES - 2 * lone + 1, RUN_BYTES - 2 * lone + 2
+    assert [len(body) for _, body in runs([row(1, size=fits), row(2, size=0)])] == [RUN_BYTES]
+    assert len(list(runs([row(1, size=too_large), row(2, size=0)]))) == 2
 
 
 def test_a_run_is_cut_at_five_hundred_events():

@@ -1,5 +1,6 @@
 """Verification: a sound log passes, any change is named by its first bad position."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,7 +9,8 @@ from hypothesis import strategies as st
 
 from services.journal.adapters.memory import MemoryLog
 from services.journal.records import Seal
-from services.journal.verify import Checker, verify
+from services.journal.verify import Checker, Standing, verify
+from services.journal.window import Measured, fact
 from tests.shared.log import command, entry
 
 DAY_S = 86_400
@@ -71,11 +73,19 @@ async def test_a_row_that_was_taken_out_is_missed(place):
     assert f"position {place + 1} is missing" in report.problem
 
 
-def sealed(log: MemoryLog, partition: str) -> Seal:
-    """Drop a partition's rows as the database would, and return its seal."""
-    own = [row["position"] for row in log._rows if row["telemetry"] == partition]
-    log._rows = [row for row in log._rows if row["telemetry"] != partition]
-    return Seal(own[0], own[-1], len(own))
+async def sealed(log: MemoryLog, partition: str) -> Seal:
+    """Record the fact that seals a partition."""
+    own = [row for row in log._rows if row["telemetry"] == partition]
+    first, last, chain = own[0]["position"], own[-1]["position"], own[-1]["hash"]
+    measured = Measured(partition, first, last, len(own), chain)
+    verdict = (await log.append([fact(measured, datetime.now(UTC), 30)]))[0]
+    return Seal(first, last, len(own), partition, chain, verdict.positions[0])
+
+
+def left(log: MemoryLog, seals: list[Seal]) -> list:
+    """Return the rows that are left once these partitions are dropped."""
+    gone = {seal.partition for seal in seals}
+    return [row for row in log._rows if row["telemetry"] not in gone]
 
 
 def walked(log: MemoryLog, seals: list[Seal]):
@@ -86,19 +96,87 @@ def walked(log: MemoryLog, seals: list[Seal]):
     return checker.finish()
 
 
+async def a_sealed_log(kinds=(False, False, True, False, True, False, True, False)):
+    log = await a_log(kinds)
+    seal = await sealed(log, next(row["telemetry"] for row in log._rows if row["telemetry"]))
+    log._rows = left(log, [seal])
+    return log, seal
+
+
 @given(st.lists(st.booleans(), min_size=4, max_size=30), st.integers(1, 3))
 async def test_dropped_partitions_leave_seals_and_the_log_stays_sound(kinds, dropped):
     log = await a_log(kinds, 0.3)
-    partitions = sorted({row["telemetry"] for row in log._rows if row["telemetry"]})
-    seals = [sealed(log, partition) for partition in partitions[:dropped]]
+    partitions = sorted({row["telemetry"] for row in log._rows if row["telemetry"]})[:dropped]
+    seals = [await sealed(log, partition) for partition in partitions]
+    log._rows = left(log, seals)
     report = walked(log, seals)
-    assert (report.ok, report.head) == (True, len(kinds))
+    assert (report.ok, report.problem, report.seals) == (True, None, len(seals))
+    assert report.head == len(kinds) + len(seals)
 
 
 @pytest.mark.parametrize("lost", [1, 4, 6, 8])
 async def test_a_seal_does_not_cover_for_a_fact_that_is_gone(lost):
-    log = await a_log([False, False, True, False, True, False, True, False], 0.0)
-    seal = sealed(log, log._rows[2]["telemetry"])
+    log, seal = await a_sealed_log()
     log._rows = [row for row in log._rows if row["position"] != lost]
+    assert not walked(log, [seal]).ok
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"last_hash": b"?" * 32}, "last_hash"),
+        ({"events": 2}, "events"),
+        ({"first": 4}, "is missing"),
+        ({"last": 9}, "last_position"),
+        ({"sealed_by": 5}, "no fact at 5"),
+        ({"partition": "telemetry_19990101"}, "telemetry_19990101"),
+    ],
+)
+async def test_a_seal_must_say_what_its_fact_says(change, said):
+    log, seal = await a_sealed_log()
+    report = walked(log, [replace(seal, **change)])
+    assert not report.ok
+    assert said in report.problem
+
+
+async def test_a_seal_that_is_gone_is_missed():
+    log, _ = await a_sealed_log()
+    assert walked(log, []).problem == "position 3 is missing"
+    undropped = await a_log([False, True])
+    await sealed(undropped, undropped._rows[1]["telemetry"])
+    assert "has no seal" in walked(undropped, []).problem
+
+
+async def test_a_sealed_partition_that_is_still_there_is_found():
+    log, seal = await a_sealed_log()
+    log._rows = (await a_log([False, False, True]))._rows + log._rows[2:]
     report = walked(log, [seal])
-    assert report.ok is (lost == 8)  # who takes the tail is found by the cursor, not by the chain
+    assert (report.ok, report.position) == (False, 3)
+
+
+async def test_a_partition_dropped_while_the_log_is_walked_is_no_fault():
+    log = await a_log([False, True, True, False, True])
+    checker = Checker([])
+    for row in log._rows[:2]:
+        assert checker.check(row)
+    seal = await sealed(log, log._rows[1]["telemetry"])
+    checker.see([seal])
+    for row in [row for row in left(log, [seal]) if row["position"] > 2]:
+        assert checker.check(row)
+    assert checker.finish().ok
+
+
+@pytest.mark.parametrize(
+    ("standing", "said"),
+    [
+        (Standing("the cursor", 9, "a", None), "the log ends at 8"),
+        (Standing("the cursor", 5, "a", "b"), "holds b there"),
+        (Standing("the cursor", 5, "a", None), "which is gone"),
+        (Standing("the cursor", 5, "a", "a"), None),
+        (Standing("the cursor", 5, "a", None, is_sealed=True), None),
+        (Standing("the cursor", 0, None, None), None),
+    ],
+)
+def test_who_stands_on_another_event_saw_another_log(standing, said):
+    rewind = standing.rewind(8)
+    assert rewind is None if said is None else said in rewind

@@ -148,3 +148,25 @@ def test_an_instance_never_dies_without_its_agent_saying_so(sequence):
         for status in last_two:
             assert not status.instances
             assert 42 not in status.gpus[0].foreign_pids
+
+
+def test_a_death_comes_of_what_was_done_to_the_instance_last():
+    state = given(*RUNNING)
+    watch, node = Watch(0.0), state.nodes["n1"]
+    answer = an_answer(a_report(state="exited"))
+    ((draft,),) = decide.answered(node, watch, answer, 100, {})
+    assert draft.causation_id == node.instances["i1"].cause.event_id
+    assert node.instances["i1"].cause.position == len(RUNNING)
+
+
+def test_only_a_node_s_first_answer_comes_of_its_being_registered():
+    state = given(registered())
+    ((inventory_changed, came_online),) = decide.answered(
+        state.nodes["n1"], Watch(0.0), an_answer(), 100, {}
+    )
+    cause = state.nodes["n1"].introduced_by.event_id
+    assert inventory_changed.causation_id == came_online.causation_id == cause
+    known = given(*KNOWN).nodes["n1"]
+    known.online = False
+    ((came_back,),) = decide.answered(known, Watch(0.0), an_answer(), 100, {})
+    assert came_back.causation_id is None

@@ -64,9 +64,12 @@ class MemoryTables:
         for key, version in changes.current.items():
             self.now[model][key] = (version.position, orjson.dumps(version.row))
 
+    def beside(self, other):
+        return self
+
     async def append(self, series, entries):
-        for entry in entries:
-            self.entries[series.name].append((entry.key, entry.position, orjson.dumps(entry.row)))
+        for key, position, _, row in entries:
+            self.entries[series.name].append((key, position, orjson.dumps(row)))
 
     async def move(self, before, after):
         if before != self.stands:
@@ -90,10 +93,12 @@ class MemoryLog:
         self.events = events
         self.let_pass: set[int] = set()
 
-    async def after(self, checkpoint, limit):
-        run = self.events[checkpoint.position : checkpoint.position + limit]
-        marks = [Checkpoint(event.position, event.event_id) for event in run]
-        return Batch([event for event in run if event.type in TYPES], marks)
+    async def after(self, checkpoint, limit, until=None):
+        run = self.events[checkpoint.position : checkpoint.position + limit][
+            : None if until is None else max(0, until - checkpoint.position)
+        ]
+        through = Checkpoint(run[-1].position, run[-1].event_id) if run else checkpoint
+        return Batch([event for event in run if event.type in TYPES], len(run), through)
 
     async def skips(self, event):
         return event.position in self.let_pass

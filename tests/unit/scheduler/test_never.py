@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from contracts.catalogue import read
-from contracts.envelope import Draft, Recorded
+from contracts.envelope import Cause, Draft, Recorded
 from contracts.events import gpu as g
 from contracts.events import instance as i
 from contracts.events import model as m
@@ -206,6 +206,9 @@ class Fleet(RuleBasedStateMachine):
                 self.tell(draft)
 
     def check(self, draft: Draft) -> None:
+        cause = self.spec.log.find(draft.causation_id)
+        assert cause is not None, f"a decision without a cause: {draft}"
+        assert draft.correlation_id == Cause.of(cause).correlation_id
         ledger, event = self.ledger, draft.event
         if isinstance(event, g.GpuAllocated):
             assert ledger.online[event.node_id], "allocated on a node that is offline"

@@ -1,0 +1,120 @@
+"""`quartermaster explain`: why something is as it is, and what would change it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from contracts.http.explain import Kind
+from services.cli.commands.history import AsOf, asking, moment
+from services.cli.commands.log import As_JSON
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import RenderableType
+
+SHOWN = 12  # facts of its history; `quartermaster history` shows all of them
+WORDS = 2
+_NUMBERS = ("wait_s", "busy_threshold_s", "mean_length", "quiet_s", "idle_s", "failures")
+
+
+def add_to(app: typer.Typer, gateway: Any) -> None:
+    """Add the command to the application."""
+
+    @app.command()
+    def explain(
+        kind: Kind,
+        id_: Annotated[str, typer.Argument(metavar="ID|NAME", help="A GPU also as NODE:INDEX.")],
+        *,
+        as_of: AsOf = None,
+        as_json: As_JSON = False,
+    ) -> None:
+        """Show why, what else counted, who lost, what would change it, and how it came."""
+        path = f"/explain/{kind}/{quote(id_, safe='/:@')}"
+        found = gateway().get(asking(path, {"as_of": as_of}))
+        if as_json:
+            typer.echo(orjson.dumps(found).decode())
+            return
+        console = Console()
+        if console.is_terminal:
+            for part in drawn(found):
+                console.print(part)
+        else:
+            typer.echo("\n".join(plain(found)))
+
+
+def sections(found: dict[str, Any]) -> Iterator[tuple[str, list[tuple[str, str, str]]]]:
+    """Yield each part of an answer: its title, and rows of position, moment and words."""
+    rest = found["reasons"][1:]
+    if rest:
+        yield "besides", [_reason(each) for each in rest]
+    lost = [("", "", each["sentence"]) for each in found["alternatives"]]
+    if lost:
+        yield "these came closest and lost", lost
+    would = [("", "", each["sentence"]) for each in found["counterfactuals"]]
+    if would or found["tried"]:
+        none = [("", "", f"nothing that was tried ({found['tried']} times) would change it")]
+        yield "what would change it", would or none
+    facts = [(str(e["position"]), moment(e["at"]), e["sentence"]) for e in found["history"]]
+    if facts:
+        yield "what happened, newest first", facts[:SHOWN]
+
+
+def _reason(reason: dict[str, Any]) -> tuple[str, str, str]:
+    place = str(reason["position"]) if reason["recorded"] else "now"
+    return place, moment(reason["at"]) if reason["recorded"] else "", reason["sentence"]
+
+
+def evidence(found: dict[str, Any]) -> str:
+    """Return what the dominant reason stands on, in one line."""
+    reason = found["reasons"][0]
+    numbers = [f"{k}={_short(reason['numbers'][k])}" for k in _NUMBERS if k in reason["numbers"]]
+    source = "recorded at" if reason["recorded"] else "decided at"
+    where = f"{source} position {reason['position']}, {moment(reason['at'])} UTC"
+    strategy = [f"strategy {reason['strategy']}"] if reason.get("strategy") else []
+    return ", ".join([reason["code"], where, *strategy, *numbers])
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def plain(found: dict[str, Any]) -> list[str]:
+    """Return the answer as lines, the sentence first."""
+    lines = [found["sentence"], f"  {evidence(found)}"]
+    for title, rows in sections(found):
+        lines += ["", f"{title}:"]
+        lines += ["  " + "  ".join(part for part in row if part) for row in rows]
+    return [*lines, *([_earlier(found)] if _earlier(found) else [])]
+
+
+def drawn(found: dict[str, Any]) -> Iterator[RenderableType]:
+    """Yield the answer for a terminal, the sentence first."""
+    yield Text(found["sentence"], style="bold")
+    yield Text(evidence(found), style="dim")
+    for title, rows in sections(found):
+        yield Text(f"\n{title}", style="cyan")
+        used = [column for column in range(3) if any(row[column] for row in rows)]
+        table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+        for column in used:
+            is_words = column == WORDS
+            table.add_column(style="" if is_words else "dim", no_wrap=not is_words)
+        for row in rows:
+            table.add_row(*(Text(row[column]) for column in used))
+        yield table
+    if _earlier(found):
+        yield Text(_earlier(found), style="dim")
+
+
+def _earlier(found: dict[str, Any]) -> str:
+    if not found["earlier_before"] and len(found["history"]) <= SHOWN:
+        return ""
+    command = f"quartermaster history {found['kind']} {found['id']}"
+    return f"there is more before: {command}"

@@ -1,0 +1,1 @@
+"""How what was recorded is told: in words, in groups, and as a chain of causes."""

@@ -1,0 +1,1 @@
+"""What the scheduler reaches besides the bus it follows."""
