@@ -50,6 +50,10 @@ contracts-check: setup
 bench *args: setup
     @exec "{{python}}" -m deploy.bench "$@"
 
+# Live through seeded accidents: just simulate seeds=300 first=0 mutants=200
+simulate *args: setup
+    @exec "{{python}}" -m tests.simulation "$@"
+
 # Draw the live table in the middle of a short run into the README's picture.
 picture *args: setup
     @exec "{{python}}" -m deploy.demo requests=120 "picture={{justfile_directory()}}/deploy/demo/demo.svg" "$@"
