@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from contracts.events import (
+    account,
     alert,
     control,
     environment,
@@ -101,6 +102,12 @@ _ENTRIES = (
     _fact(alert.AlertDeliveryFailed, "alerter", lease="alerter"),
     _fact(alert.WebhookRegistered, "gateway"),
     _fact(alert.WebhookDeleted, "gateway"),
+    _fact(account.AccountRegistered, "gateway"),
+    _fact(account.AccountRoleChanged, "gateway"),
+    _fact(account.AccountPasswordChanged, "gateway"),
+    _fact(account.AccountClosed, "gateway"),
+    _fact(account.KeyCreated, "gateway"),
+    _fact(account.KeyRevoked, "gateway"),
     _fact(control.LeaseAcquired, *LEADERS),
     _fact(control.NameClaimed, "gateway"),
     _fact(control.NameReleased, "gateway"),

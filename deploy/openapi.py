@@ -14,6 +14,7 @@ from services.chassis.health import Health
 from services.chassis.targets import PRIVATE_NETWORKS, AllowList
 from services.gateway.routes import application
 from services.gateway.routes.access import StaticToken
+from services.gateway.routes.addresses import Proxies
 from services.gateway.routes.answers import Envelopes
 from services.gateway.routes.doors import About, Doors
 from services.gateway.routes.targets import Targets
@@ -28,11 +29,13 @@ def of_gateway() -> dict[str, Any]:
     anywhere = AllowList(PRIVATE_NETWORKS)
     doors = Doors(
         commands=_NOTHING,
+        accounts=_NOTHING,
         reads=_NOTHING,
         journal=_NOTHING,
         scheduler=_NOTHING,
         envelopes=Envelopes(API, lambda: datetime.now(UTC)),
         targets=Targets(anywhere, anywhere),
+        proxies=Proxies(anywhere),
         health=Health("gateway"),
         about=About("Quartermaster", "1", API),
         launch=lambda _: Launch(template="none"),

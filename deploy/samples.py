@@ -11,6 +11,7 @@ from contracts.envelope import Event
 
 # What a field of this name holds in every sample, so that samples tell one story.
 VALUES: dict[str, Any] = {
+    "account_id": "acc-ada",
     "actor": "ada",
     "agent_url": "https://gpu-01.example:9400",
     "agent_version": "0.1.0",
@@ -26,6 +27,7 @@ VALUES: dict[str, Any] = {
     "capabilities": {"zone": "a", "gpu_memory_mb": 81920},
     "config": {"max_batch": 8},
     "consumers": 1,
+    "created_by": "acc-ada",
     "description": "Serves chat for the support desk",
     "detail": "the broker refuses the user or password",
     "endpoint": "http://10.0.0.7:8001",
@@ -36,6 +38,7 @@ VALUES: dict[str, Any] = {
     "error_code": "out_of_memory",
     "evidence": {"silent_s": 12.0},
     "exit_code": 0,
+    "expires_at": "2027-11-21T12:00:00Z",
     "foreign_pids": [4242],
     "gpu_index": 0,
     "gpu_uuid": "GPU-5f3c1a2b-8d4e-4c6f-9a7b-1e2d3c4b5a69",
@@ -45,6 +48,7 @@ VALUES: dict[str, Any] = {
     "instance_id": "i-3-4711-0",
     "instances": 0,
     "floor": 1,
+    "key_id": "key-nightly",
     "kind": "model",
     "last_seen_at": "2026-11-21T12:00:00Z",
     "length": 23,
@@ -99,6 +103,8 @@ VALUES: dict[str, Any] = {
     "window_s": 30.0,
 }
 NAMES = {
+    "account": "ada",
+    "key": "nightly",
     "environment": "production",
     "model": "llama",
     "node": "gpu-01",
@@ -114,6 +120,7 @@ PARTICULAR: dict[str, dict[str, Any]] = {
     "Launch": {"parameters": {"model_path": "/models/llama", "max_model_len": 8192}},
     "AlertDeliveryFailed": {"status_code": 503, "gives_up": False, "error": "status 503"},
     "InstanceStartFailed": {"error": "the worker ended with 1 before it was ready"},
+    "KeyCreated": {"role": "operator", "permissions": ["read"]},
 }
 CODES = {"Reason": "busy_queue", "Alternative": "gpu_taken", "InstanceStartFailed": "exited"}
 

@@ -24,6 +24,7 @@ from services.gateway.state import State
 from services.vault.adapters.cipher import AesGcm
 from services.vault.handlers import Vault, answer_questions
 from tests.in_memory import World, a_world, ended
+from tests.memory_accounts import memory_own
 from tests.memory_secrets import MemorySecrets
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from services.gateway.handlers.commands import Commands
+    from services.gateway.handlers.entry_ports import Own
 
 TOKEN = "a-token-of-many-letters"
 BEARER = {"authorization": f"Bearer {TOKEN}"}
@@ -86,6 +88,7 @@ class FakeQuery:
 
     answers: dict[str, tuple[int, Any]] = field(default_factory=dict)
     asked: list[httpx2.Request] = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=dict)
     is_up: bool = True
 
     def __call__(self, request: httpx2.Request) -> httpx2.Response:
@@ -93,12 +96,11 @@ class FakeQuery:
             raise httpx2.ConnectError("refused")
         self.asked.append(request)
         status, content = self.answers.get(request.url.path, (404, {"detail": "not there"}))
+        headers = {"etag": '"7-abc"', "qm-position": "7"} | self.headers
         if request.headers.get("if-none-match") == '"7-abc"':
-            return httpx2.Response(304, headers={"etag": '"7-abc"', "qm-position": "7"})
+            return httpx2.Response(304, headers=headers)
         body = content if isinstance(content, bytes) else orjson.dumps(content)
-        return httpx2.Response(
-            status, content=body, headers={"etag": '"7-abc"', "qm-position": "7"}
-        )
+        return httpx2.Response(status, content=body, headers=headers)
 
 
 @dataclass
@@ -110,7 +112,7 @@ class Door:
     client: httpx2.AsyncClient
     state: State
     folding: Folding
-    keys: MemoryKeys
+    own: Own
     query: FakeQuery
     secrets: MemorySecrets
 
@@ -131,6 +133,12 @@ class Door:
 
     async def a_node(self, environment_id: str, **changes: Any) -> dict[str, Any]:
         return await self.made("/nodes", a_node(environment_id, **changes))
+
+    @property
+    def keys(self) -> MemoryKeys:
+        """Where this gateway keeps idempotency keys."""
+        keys: Any = self.own.keys
+        return keys
 
     @property
     def commands(self) -> Commands:
@@ -179,37 +187,42 @@ def settings(**changes: Any) -> Settings:
 
 
 @asynccontextmanager
-async def a_door() -> AsyncIterator[Door]:
+async def a_door(own: Own | None = None, **changes: Any) -> AsyncIterator[Door]:
+    """A gateway; `own`: what it keeps beside the log, in memory unless said otherwise."""
     async with a_world() as world:
         vault_bus, secrets = world.broker.bus("vault"), MemorySecrets()
         vault = Vault(secrets, AesGcm(bytes(range(32))))
         answering = asyncio.create_task(answer_questions(vault_bus, vault, world.clock.sleep))
-        async with _a_gateway(world, MemoryKeys(), secrets) as door:
+        kept = own or memory_own(TOKEN, MemoryKeys())
+        async with _a_gateway(world, kept, secrets, **changes) as door:
             yield door
         await ended(answering)
         await vault_bus.close()
 
 
 @asynccontextmanager
-async def a_door_beside(door: Door) -> AsyncIterator[Door]:
+async def a_door_beside(door: Door, **changes: Any) -> AsyncIterator[Door]:
     """Another gateway process before the same log, keys and vault."""
-    async with _a_gateway(door.world, door.keys, door.secrets) as other:
+    async with _a_gateway(door.world, door.own, door.secrets, **changes) as other:
         yield other
 
 
 @asynccontextmanager
-async def _a_gateway(world: World, keys: MemoryKeys, secrets: MemorySecrets) -> AsyncIterator[Door]:
+async def _a_gateway(
+    world: World, own: Own, secrets: MemorySecrets, **changes: Any
+) -> AsyncIterator[Door]:
     bus, state, query = world.broker.bus("gateway"), State(), FakeQuery()
     follower = Follower(bus, "gateway", State.TYPES, world.clock)
     folding = Folding(follower, state.apply, LogClock(world.clock), service="gateway")
     reads = QueryService("http://query", transport=httpx2.MockTransport(query))
-    app = wire(world.context("gateway"), settings(), bus, folding, state, keys, reads)
+    context = world.context("gateway")
+    app = wire(context, settings(**changes), bus, folding, state, own, reads)
     transport = httpx2.ASGITransport(app)
     running = asyncio.create_task(folding.run())
     async with httpx2.AsyncClient(
         transport=transport, base_url="http://gateway", headers=BEARER
     ) as client:
-        yield Door(world, app, client, state, folding, keys, query, secrets)
+        yield Door(world, app, client, state, folding, own, query, secrets)
     await ended(running)
     await reads.close()
     await bus.close()

@@ -50,8 +50,12 @@ class FoldSkipped(Event):
 
 
 class RebuildAsked(Event):
-    """Somebody wants read models made anew from history; none named: all of them."""
+    """Somebody wants read models made anew from history; none named: all of them.
+
+    only_compare: what is made is compared with what is live, and dropped.
+    """
 
     type = "rebuild.asked"
     rebuild_id: Id
     models: tuple[Id, ...] = ()
+    only_compare: bool = False

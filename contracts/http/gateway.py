@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -72,14 +72,30 @@ class FieldError(BaseModel):
     message: str
 
 
+class AsOf(BaseModel):
+    """The point of the past that an answer is of.
+
+    telemetry: whether what nodes and queues said then is still kept; where it is dropped, the
+    figures that came of it are null and samples are missing. What was recorded as a fact is whole.
+    """
+
+    position: int
+    recorded_at: Moment
+    telemetry: Literal["kept", "dropped"]
+
+
 class Envelope(BaseModel):
-    """Around every answer of /api/v1. `position`: the log's position it holds for, if any."""
+    """Around every answer of /api/v1. `position`: the log's position it holds for, if any.
+
+    as_of: there when the past was asked for.
+    """
 
     success: bool = True
     code: int = 200
     message: str = "ok"
     data: Any = None
     position: int | None = None
+    as_of: AsOf | None = None
     timestamp: Moment
 
 

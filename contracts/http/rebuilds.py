@@ -14,3 +14,6 @@ class NewRebuild(Body):
     models: tuple[Id, ...] = Field(
         default=(), max_length=100, description="The read models to make anew; none: all of them."
     )
+    only_compare: bool = Field(
+        default=False, description="Compare them with what is live, then drop them: a verification."
+    )

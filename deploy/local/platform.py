@@ -34,7 +34,9 @@ SERVICES = (
     "scheduler",
     "deployer",
     "alerter",
+    "console",
 )
+UNCONNECTED = frozenset({"console"})  # neither broker nor database: all of it is the gateway's
 KEY_BYTES = 32
 WATCH_S = 1.0
 ENGINE_MISSED = 3  # looks; whoever restarts an engine by hand gets the chance to
@@ -71,12 +73,18 @@ class Platform:
         self._ports = _ports(self.state, plan)
         self.agent_token = _kept(self.state / "agent.token", lambda: secrets.token_urlsafe(32))
         self.api_token = _kept(self.state / "api.token", lambda: secrets.token_urlsafe(32))
+        self.console_key = _kept(self.state / "console.key", lambda: secrets.token_urlsafe(32))
         _kept(self.state / "vault.key", _vault_key)
 
     @property
     def gateway_url(self) -> str:
         """Where people and programs come in."""
         return f"http://{ports.LOOPBACK}:{self._ports['gateway']}"
+
+    @property
+    def console_url(self) -> str:
+        """Where people look at it."""
+        return f"http://{ports.LOOPBACK}:{self._ports['console']}"
 
     @property
     def query_url(self) -> str:
@@ -155,10 +163,19 @@ class Platform:
             "gateway": {
                 "QM_HTTP_PORT": str(self._ports["gateway"]),
                 "QM_API_TOKEN": self.api_token,
+                "QM_KEYS_DIR": str(self.state / "gateway"),
+                # The console comes from this machine, and says for whom.
+                "QM_TRUSTED_PROXIES": f"{ports.LOOPBACK}/32",
             },
             "query": {"QM_HTTP_PORT": str(self._ports["query"])},
+            "console": {
+                "QM_CONSOLE_PORT": str(self._ports["console"]),
+                "QM_CONSOLE_KEY": self.console_key,
+                "QM_GATEWAY_URL": self.gateway_url,
+            },
         }
-        environment = self._environment(name) | running.urls(name) | own.get(name, {})
+        connected = {} if name in UNCONNECTED else running.urls(name)
+        environment = self._environment(name) | connected | own.get(name, {})
         return Part(name, ("-m", "services", name), environment)
 
     def _agent(self, node: Node) -> Part:
@@ -228,7 +245,7 @@ def _engines_run(state: Path) -> bool:
 
 
 def _ports(state: Path, plan: Plan) -> dict[str, int]:
-    names = ["gateway", "query", *plan.agents]
+    names = ["gateway", "query", "console", *plan.agents]
     health = [f"{name}.health" for name in (*SERVICES, *plan.agents)]
     return ports.keep_or_choose(state / "ports.json", [*names, *health])
 

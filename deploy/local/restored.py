@@ -1,10 +1,12 @@
 """`python -m deploy.local.restored BACKUP STATE`: a backup of the log becomes a place of its own.
 
 `QM_STATE=STATE just up` then starts the platform on it; its read models are built from the log.
-What the journal's tool says goes to standard output, a line of JSON each.
+Progress and the outcome are lines of JSON on standard output. Exits with 0 when what is restored
+verifies, with 1 when it or the backup is damaged, with 2 when it is used wrongly.
 """
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -42,8 +44,8 @@ def main() -> int:
         with only_run(state):
             return restore(state, [str(Path(backup).resolve()), *options])
     except EngineError as error:
-        say(str(error))
-        return 1
+        print(json.dumps({"problem": str(error)}), flush=True)
+        return 2
 
 
 if __name__ == "__main__":

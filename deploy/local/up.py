@@ -12,6 +12,7 @@ from deploy.local.engines import EngineError
 from deploy.local.errors import say
 from deploy.local.platform import ROOT, Plan, Platform
 from deploy.local.running import only_run, until_stopped
+from services.chassis.errors import QuartermasterError
 
 STATE = "QM_STATE"
 
@@ -27,6 +28,7 @@ async def serve(platform: Platform) -> None:
         await platform.start()
         await platform.ready()
         say(f"ready at {platform.gateway_url}")
+        say(f"console at {platform.console_url}, with the API token below")
         say(f"export QM_GATEWAY_URL={platform.gateway_url} QM_API_TOKEN={platform.api_token}")
         say(f"logs in {platform.state / 'logs'}; Ctrl-C stops everything started here")
         await asyncio.Event().wait()
@@ -44,7 +46,7 @@ def main() -> int:
     try:
         with only_run(state):
             until_stopped(serve(Platform(Plan(state), say)))
-    except EngineError as error:
+    except (EngineError, QuartermasterError) as error:
         say(str(error))
         return 1
     return 0

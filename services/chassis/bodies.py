@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from services.chassis.problems import Problem, Render, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -28,6 +28,7 @@ class _TooLongError(Exception):
 class Bodies:
     """Reads the whole body before the application starts, and answers what cannot be read.
 
+    more_types: what else a body may be, by path.
     413 too long, 408 too slow, 415 not JSON by its own words, 422 not JSON or not text.
     """
 
@@ -39,10 +40,11 @@ class Bodies:
         max_bytes: int = MAX_BODY_BYTES,
         patience_s: float = BODY_S,
         media_types: tuple[str, ...] = ("application/json",),
+        more_types: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         self._app, self._render = app, render
         self._max_bytes, self._patience_s = max_bytes, patience_s
-        self._media_types = media_types
+        self._media_types, self._more_types = media_types, more_types or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a readable request on, answer any other."""
@@ -84,8 +86,9 @@ class Bodies:
         if not body:
             return None
         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media_type not in self._media_types:
-            wanted = " or ".join(self._media_types)
+        allowed = (*self._media_types, *self._more_types.get(path, ()))
+        if media_type not in allowed:
+            wanted = " or ".join(allowed)
             return refusal(path, 415, "unsupported_media_type", f"send {wanted}")
         if media_type != "application/json":
             return None

@@ -38,6 +38,13 @@ class Conflict(QuartermasterError):
     status = 409
 
 
+class Outdated(Conflict):
+    """What the caller has seen is not how it is any more: read it again, then ask again."""
+
+    code = "precondition_failed"
+    status = 412
+
+
 class Fenced(Conflict):
     """A newer leader has taken over: stop leading."""
 

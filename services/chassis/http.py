@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from services.chassis.bodies import BODY_S, MAX_BODY_BYTES, Bodies
+from services.chassis.connections import CuttableHttp, CuttableWebSockets
 from services.chassis.errors import Bug, Unavailable
 from services.chassis.problems import Problem, Render, as_problem_json, encode, install_handlers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from fastapi import FastAPI
     from starlette.types import ASGIApp
@@ -28,6 +29,7 @@ MAX_CONNECTIONS = 1024
 # on a request that is already on its way.
 KEEP_ALIVE_S = 120
 _BACKLOG = 512
+WEBSOCKET_BYTES = 16 * 1024  # what a client may send at once: it has little to say
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,23 +48,38 @@ def install_problems(
     max_body_bytes: int = MAX_BODY_BYTES,
     body_s: float = BODY_S,
     media_types: tuple[str, ...] = ("application/json",),
+    more_types: Mapping[str, tuple[str, ...]] | None = None,
 ) -> None:
-    """Answer every error as a problem, and bodies that cannot be read before they are parsed."""
+    """Answer every error as a problem, and bodies that cannot be read before they are parsed.
+
+    more_types: what else a body may be, by path.
+    """
     install_handlers(app, render)
     app.add_middleware(
-        Bodies, render, max_bytes=max_body_bytes, patience_s=body_s, media_types=media_types
+        Bodies,
+        render,
+        max_bytes=max_body_bytes,
+        patience_s=body_s,
+        media_types=media_types,
+        more_types=more_types,
     )
 
 
 async def serve(
-    app: ASGIApp, host: str, port: int, stop: asyncio.Event, *, tls: Tls | None = None
+    app: ASGIApp,
+    host: str,
+    port: int,
+    stop: asyncio.Event,
+    *,
+    tls: Tls | None = None,
+    websockets: bool = False,
 ) -> None:
     """Serve until `stop` is set; open requests get a second to end.
 
     Raises Unavailable when the address cannot be listened on.
     """
     with closing(_listen(host, port)) as listener:
-        server = _Server(_config(app, tls))
+        server = _Server(_config(app, tls, websockets=websockets))
         watching = asyncio.create_task(_end(server, stop))
         try:
             await server.serve(sockets=[listener])
@@ -89,11 +106,12 @@ async def _end(server: uvicorn.Server, stop: asyncio.Event) -> None:
     server.should_exit = True
 
 
-def _config(app: ASGIApp, tls: Tls | None) -> uvicorn.Config:
+def _config(app: ASGIApp, tls: Tls | None, *, websockets: bool) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="auto",
-        ws="none",
+        http=CuttableHttp,
+        ws=CuttableWebSockets if websockets else "none",
+        ws_max_size=WEBSOCKET_BYTES,
         loop="none",
         log_config=None,
         access_log=False,

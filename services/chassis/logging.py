@@ -20,6 +20,8 @@ SECRET_NAMES = re.compile(
 )
 SECRET_TEXTS = (
     (re.compile(r"(?<=://)([^/\s:@]*):([^/\s]+)(?=@)"), rf"\1:{HIDDEN}"),
+    # API keys and refresh tokens, and access tokens (JSON Web Tokens), as the gateway makes them.
+    (re.compile(r"\bqm[kr]_[\w-]+|\beyJ[\w-]+\.[\w-]+\.[\w-]+"), HIDDEN),
     (re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]+", re.IGNORECASE), rf"\1 {HIDDEN}"),
 )
 

@@ -8,13 +8,13 @@ from functools import cache
 import typer
 from pydantic import ValidationError
 
-from services.chassis.errors import QuartermasterError
+from services.chassis.errors import QuartermasterError, Refused
 from services.cli.adapters.direct import directly
 from services.cli.adapters.gateway import Gateway
 from services.cli.commands import blame, explain, history, log, rebuild, status
 from services.cli.settings import Settings
 
-USAGE, UNAVAILABLE = 2, 3
+FOUND, USAGE, UNAVAILABLE = 1, 2, 3
 
 
 @cache
@@ -47,4 +47,11 @@ def main() -> None:
         sys.exit(USAGE)
     except QuartermasterError as error:
         sys.stderr.write(f"{error.detail}\n")
-        sys.exit(UNAVAILABLE if error.status >= 500 else 1)  # noqa: PLR2004
+        sys.exit(code(error))
+
+
+def code(error: QuartermasterError) -> int:
+    """Return the exit code that says whose fault it is."""
+    if error.status >= 500:  # noqa: PLR2004 (where HTTP begins to blame the other side)
+        return UNAVAILABLE
+    return USAGE if type(error) is Refused else FOUND

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import sys
+from datetime import timedelta
 from importlib import metadata
 from typing import TYPE_CHECKING
 
@@ -19,56 +21,94 @@ from services.chassis.proposer import Proposer
 from services.chassis.run import run
 from services.chassis.supervision import Together
 from services.chassis.targets import AllowList
+from services.gateway.adapters import door_keys
+from services.gateway.adapters.attempts import AttemptsTable
+from services.gateway.adapters.credentials import CredentialsTable, SessionsTable
 from services.gateway.adapters.journal import JournalOverBus
 from services.gateway.adapters.keys import KeysTable
+from services.gateway.adapters.passwords import Argon2
 from services.gateway.adapters.query import QueryService
 from services.gateway.adapters.scheduler import SchedulerOverBus
+from services.gateway.adapters.tokens import Tokens
 from services.gateway.adapters.vault import VaultOverBus
+from services.gateway.decide.entering import Rules
+from services.gateway.decide.throttling import Limit
+from services.gateway.handlers.accounts import Accounts
+from services.gateway.handlers.board import Board
 from services.gateway.handlers.commands import Commands
+from services.gateway.handlers.entry import Entry, Judged
+from services.gateway.handlers.entry_ports import Own
+from services.gateway.handlers.places import Places
+from services.gateway.handlers.streaming import Feed
 from services.gateway.routes import application
-from services.gateway.routes.access import StaticToken
+from services.gateway.routes.access import Door, StaticToken
+from services.gateway.routes.addresses import Proxies
 from services.gateway.routes.answers import Envelopes
 from services.gateway.routes.doors import About, Doors
+from services.gateway.routes.events import TYPES as EVERY_TYPE
+from services.gateway.routes.limits import Paces
+from services.gateway.routes.streams import Live, Streams
 from services.gateway.routes.targets import Targets
 from services.gateway.settings import Settings
 from services.gateway.state import State
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+    from pydantic import SecretStr
 
+    from services.chassis.database import Database
     from services.chassis.ports import Bus
     from services.chassis.run import Context
-    from services.gateway.handlers.ports import Keys
+    from services.gateway.adapters.door_keys import DoorKeys
     from services.gateway.routes.doors import Reads
 
 NAME = "gateway"
 PATIENCE_S = 8.0
 SWEEP_S = 3600.0
+SETTLE_S = 20.0
 
 
 async def main(context: Context) -> None:
     """Fold the log and serve people until told to stop."""
     settings = Settings()
+    door = door_keys.load(settings.keys_dir, settings.api_token)
     context.health.report("log", ok=False, detail="it is being read")
     broker = await bus.connect(NAME, settings.amqp_url)
     database = await connect_pool(settings.database_url, service=NAME, max_size=8)
     query = QueryService(settings.query_url)
-    keys = KeysTable(database)
+    own = keep(database, door, settings)
     state = State()
     folding = _folding(context, broker, settings, state)
-    app = wire(context, settings, broker, folding, state, keys, query)
+    app = wire(context, settings, broker, folding, state, own, query)
+    door_keys.announce(door, settings.http_host, settings.http_port, sys.stdout)
     try:
         async with Together() as tasks:
+            live: Live = app.state.live
+            live_works = (live.feed.run(), live.board.run(), _end_with(context, live))
+            streaming = [tasks.create_task(work) for work in live_works]
             following = tasks.create_task(folding.run())
-            sweeping = tasks.create_task(_sweep(context, keys, settings.idempotency_hours))
-            reading = tasks.create_task(_report_once_read(context, folding))
-            await serve(app, settings.http_host, settings.http_port, context.stop)
-            for task in (following, sweeping, reading):
+            sweeping = tasks.create_task(_sweep(context, database, settings.idempotency_hours))
+            reading = tasks.create_task(_once_read(context, folding, database))
+            await serve(app, settings.http_host, settings.http_port, context.stop, websockets=True)
+            for task in (following, sweeping, reading, *streaming):
                 task.cancel()
     finally:
         await query.close()
         await broker.close()
         await database.close()
+
+
+def keep(database: Database, door: DoorKeys, settings: Settings) -> Own:
+    """Return what the gateway keeps for itself, beside the log."""
+    return Own(
+        admin_token=door.admin_token,
+        keys=KeysTable(database),
+        credentials=CredentialsTable(database),
+        sessions=SessionsTable(database),
+        attempts=AttemptsTable(database, _derived("attempts", door.admin_token)),
+        passwords=Argon2(),
+        tokens=Tokens(door.signing, timedelta(minutes=settings.access_minutes)),
+    )
 
 
 def wire(
@@ -77,27 +117,33 @@ def wire(
     broker: Bus,
     folding: Folding,
     state: State,
-    keys: Keys,
+    own: Own,
     reads: Reads,
 ) -> FastAPI:
     """Return the application over its parts."""
     proposer = Proposer(broker, NAME, context.clock, patience_s=PATIENCE_S)
-    commands = Commands(state, folding, proposer, keys, VaultOverBus(broker), context.clock)
+    places = Places(VaultOverBus(broker), own.credentials)
+    commands = Commands(state, folding, proposer, own.keys, places, context.clock)
+    judged = Judged(state, folding)
     doors = Doors(
         commands=commands,
+        accounts=Accounts(judged, commands, own, _rules(settings), context.clock),
         reads=reads,
         journal=JournalOverBus(broker),
         scheduler=SchedulerOverBus(broker),
         envelopes=Envelopes(settings.api_v1_str, context.clock.now),
         targets=Targets(AllowList(settings.agent_networks), AllowList(settings.broker_networks)),
+        proxies=Proxies(AllowList(settings.trusted_proxies)),
         health=context.health,
         about=About(settings.project_name, metadata.version("quartermaster"), settings.api_v1_str),
         launch=lambda name: Launch(
             template=settings.default_template, parameters={"model_path": name}
         ),
-        fingerprint_key=_fingerprint_key(settings),
+        fingerprint_key=_derived("fingerprints", own.admin_token),
     )
-    return application(doors, StaticToken(settings.api_token), settings.cors_origins)
+    door = Door(StaticToken(own.admin_token), Entry(judged, own, context.clock))
+    live = _live(context, broker, reads, settings)
+    return application(doors, door, settings.cors_origins, live)
 
 
 def start() -> int:
@@ -116,22 +162,61 @@ def _folding(context: Context, broker: Bus, settings: Settings, state: State) ->
     )
 
 
-def _fingerprint_key(settings: Settings) -> bytes:
-    """Return a key, so that nobody can guess passwords from the fingerprints of requests."""
-    token = settings.api_token.get_secret_value()
-    return hashlib.sha256(b"quartermaster fingerprints " + token.encode()).digest()
+def _live(context: Context, broker: Bus, reads: Reads, settings: Settings) -> Live:
+    limits = settings.limits()
+    follower = Follower(broker, NAME, EVERY_TYPE, context.clock)
+    feed = Feed(follower, context.clock, limits)
+    board = Board(feed, reads, context.clock)
+    return Live(feed, board, Streams(limits), Paces(limits, context.clock))
 
 
-async def _report_once_read(context: Context, folding: Folding) -> None:
+async def _end_with(context: Context, live: Live) -> None:
+    """End open streams as soon as the process is told to stop: their readers go elsewhere."""
+    await context.stop.wait()
+    live.feed.end()
+
+
+def _rules(settings: Settings) -> Rules:
+    days = settings.refresh_days
+    return Rules(
+        is_open=settings.registration_open,
+        refresh=timedelta(days=days) if days else None,
+        per_place=Limit(settings.login_attempts_per_minute),
+        per_name=Limit(settings.name_attempts_per_minute),
+        per_address=Limit(settings.address_attempts_per_minute),
+    )
+
+
+def _derived(purpose: str, token: SecretStr) -> bytes:
+    """Return a key, so that nobody can guess passwords from the digests of what people sent."""
+    return hashlib.sha256(f"quartermaster {purpose} {token.get_secret_value()}".encode()).digest()
+
+
+async def _once_read(context: Context, folding: Folding, database: Database) -> None:
     await folding.caught_up()
     context.health.report("log", ok=True)
+    await _take_back(context, folding, CredentialsTable(database))
 
 
-async def _sweep(context: Context, keys: KeysTable, hours: int) -> None:
-    """Forget old keys every hour; a database that does not answer is asked again later."""
+async def _take_back(context: Context, folding: Folding, credentials: CredentialsTable) -> None:
+    """Take back what a log that was restored does not know; until then nobody could be judged."""
+    while True:
+        await folding.caught_up()
+        try:
+            await credentials.rewind(folding.position)
+            if await credentials.authority() <= folding.position:
+                return
+        except QuartermasterError as error:
+            context.log.warning("the newest accounts are not known", because=error.detail)
+        await context.clock.sleep(SETTLE_S)
+
+
+async def _sweep(context: Context, database: Database, hours: int) -> None:
+    """Forget what is over every hour; a database that does not answer is asked again later."""
     while True:
         try:
-            await keys.sweep(hours)
+            await KeysTable(database).sweep(hours)
+            await SessionsTable(database).sweep(context.clock.now())
         except QuartermasterError as error:
             context.log.warning("old keys stay for now", because=error.detail)
         await context.clock.sleep(SWEEP_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, StringConstraints
@@ -11,6 +12,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 from contracts.types import Id
 from services.chassis.snapshot_settings import SnapshotSettings
 from services.chassis.targets import PRIVATE_NETWORKS, Networks
+from services.gateway.decide.pacing import Limits, Pace
 
 
 def _listed(value: Any) -> Any:
@@ -59,9 +61,46 @@ class Settings(SnapshotSettings):
     http_port: int = Field(
         default=8000, ge=0, le=65535, description="The port to listen on; change it when taken."
     )
-    api_token: Annotated[SecretStr, Field(min_length=16)] = Field(
-        description="The token that callers send; at least 16 characters, change it when anyone"
-        " who knew it has left."
+    api_token: Annotated[SecretStr, Field(min_length=16)] | None = Field(
+        default=None,
+        description="The installation's own token, which may do everything and needs no account;"
+        " at least 16 characters. Without it one is made at the first start and kept in keys_dir."
+        " Change it when anyone who knew it has left.",
+    )
+    keys_dir: Path = Field(
+        default=Path(".quartermaster/gateway"),
+        description="Where the keys that sign tokens are kept, and the admin token that was made;"
+        " all gateways of an installation need the same ones, so share it between machines.",
+    )
+    registration_open: bool = Field(
+        default=False,
+        description="Whether strangers may register, as viewers; otherwise an admin registers.",
+    )
+    access_minutes: Annotated[int, Field(ge=1, le=24 * 60)] = Field(
+        default=60,
+        description="How long an access token is good; shorter where refreshing is no trouble.",
+    )
+    refresh_days: Annotated[int, Field(ge=0, le=365)] = Field(
+        default=30,
+        description="After how many idle days one must log in again; 0 gives no refresh tokens.",
+    )
+    login_attempts_per_minute: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=5, description="How often one name may be tried from one address."
+    )
+    address_attempts_per_minute: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default=20,
+        description="How often one address may try, whichever the names; raise it where many"
+        " people share one.",
+    )
+    name_attempts_per_minute: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default=50,
+        description="How often one name may be tried from everywhere; so few that guessing is"
+        " hopeless, so many that nobody is locked out by others.",
+    )
+    trusted_proxies: NetworkList = Field(
+        default=(),
+        description="Networks (CIDR, comma separated) of proxies whose X-Forwarded-For is"
+        " believed; none by default. Set it to where your proxy and your console are.",
     )
     api_v1_str: Prefix = Field(
         default="/api/v1",
@@ -96,3 +135,59 @@ class Settings(SnapshotSettings):
     idempotency_hours: Annotated[int, Field(ge=1, le=24 * 30)] = Field(
         default=24, description="How long an Idempotency-Key is remembered; longer costs rows."
     )
+    max_body_bytes: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = Field(
+        default=1024 * 1024,
+        description="The longest body of a request; raise it where models' parameters are long.",
+    )
+    reads_per_s: Annotated[float, Field(ge=0, le=1_000_000)] = Field(
+        default=200.0,
+        description="How many reads a second one caller may make here on average; 0 for no limit."
+        " Lower it where one script must not slow everybody.",
+    )
+    commands_per_s: Annotated[float, Field(ge=0, le=1_000_000)] = Field(
+        default=100.0,
+        description="How many commands a second one caller may give here on average; 0 for no"
+        " limit. Raise it where one program registers a large fleet.",
+    )
+    burst_s: Annotated[float, Field(ge=1, le=3600)] = Field(
+        default=10.0,
+        description="For how many seconds' worth a caller may ask at once after a rest.",
+    )
+    streams: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default=500,
+        description="How many connections for events and GPU states are kept open here; each"
+        " takes some memory, and a tenth of a core at a thousand events a second.",
+    )
+    streams_per_caller: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default=100,
+        description="How many of them one caller may have; lower it where one runs away.",
+    )
+    stream_patience_s: Annotated[float, Field(ge=0.1, le=3600)] = Field(
+        default=20.0,
+        description="How long a reader may leave what was sent to it; then it is let go.",
+    )
+    stream_heartbeat_s: Annotated[float, Field(ge=0.1, le=3600)] = Field(
+        default=15.0,
+        description="The longest silence on an open connection; shorter than your proxies bear.",
+    )
+    stream_kept_events: Annotated[int, Field(ge=100, le=1_000_000)] = Field(
+        default=5000,
+        description="How many of the newest events are kept in memory for all readers; raise it"
+        " where readers fall behind in bursts.",
+    )
+
+    def limits(self) -> Limits:
+        """Return what this process takes on."""
+        return Limits(
+            reads=self._pace(self.reads_per_s),
+            commands=self._pace(self.commands_per_s),
+            max_body_bytes=self.max_body_bytes,
+            streams=self.streams,
+            streams_per_caller=self.streams_per_caller,
+            patience_s=self.stream_patience_s,
+            heartbeat_s=self.stream_heartbeat_s,
+            kept_events=self.stream_kept_events,
+        )
+
+    def _pace(self, per_s: float) -> Pace | None:
+        return Pace(per_s, max(1.0, per_s * self.burst_s)) if per_s else None

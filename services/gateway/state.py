@@ -1,4 +1,4 @@
-"""What the gateway knows: the catalogue, who owns which name, and what runs where."""
+"""What the gateway knows: the catalogue, accounts, who owns which name, and what runs where."""
 
 from __future__ import annotations
 
@@ -8,14 +8,23 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from contracts import catalogue
-from contracts.events import alert, control, environment, instance, model, node, strategy
+from contracts.events import (
+    account,
+    alert,
+    control,
+    environment,
+    instance,
+    model,
+    node,
+    strategy,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from contracts.envelope import Recorded
 
-Kind = Literal["environment", "model", "node", "strategy", "webhook"]
+Kind = Literal["environment", "model", "node", "strategy", "webhook", "account", "key"]
 Subject = tuple[Kind, str]
 
 _PUT = {
@@ -28,6 +37,10 @@ _PUT = {
     strategy.StrategyCreated.type,
     strategy.StrategyConfigured.type,
     alert.WebhookRegistered.type,
+    account.AccountRegistered.type,
+    account.AccountRoleChanged.type,
+    account.AccountPasswordChanged.type,
+    account.KeyCreated.type,
 }
 _GONE = {
     environment.EnvironmentDeleted.type,
@@ -35,6 +48,8 @@ _GONE = {
     node.NodeDeleted.type,
     strategy.StrategyDeleted.type,
     alert.WebhookDeleted.type,
+    account.AccountClosed.type,
+    account.KeyRevoked.type,
 }
 _SWITCHED = {
     strategy.StrategyActivated.type: True,
@@ -91,6 +106,8 @@ class State:
             "node": {},
             "strategy": {},
             "webhook": {},
+            "account": {},
+            "key": {},
         }
     )
     owners: dict[str, str] = field(default_factory=dict)
@@ -208,7 +225,7 @@ def _ended(state: State, event: Recorded) -> None:
 
 _KINDS: dict[str, Kind] = {
     type_: kind
-    for kind in ("environment", "model", "node", "strategy", "webhook")
+    for kind in ("environment", "model", "node", "strategy", "webhook", "account", "key")
     for type_ in _PUT | _GONE
     if type_.partition(".")[0] == kind
 }

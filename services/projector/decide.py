@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Because = Literal["asked", "changed", "rewound"]
+Because = Literal["asked", "changed", "rewound", "compared"]
 BuildState = Literal["building", "indexing", "comparing", "swapping"]
 
 
@@ -20,11 +20,20 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Somebody asked for these models to be rebuilt; no models: for all of them."""
+    """Somebody asked for these models to be rebuilt; no models: for all of them.
+
+    only_compare: to be compared with what is live, and no more.
+    """
 
     rebuild_id: str
     position: int
     models: tuple[str, ...]
+    only_compare: bool = False
+
+    @property
+    def because(self) -> Because:
+        """Why a build for this order is made."""
+        return "compared" if self.only_compare else "asked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +95,10 @@ def planned(order: Order, because: Because, today: Mapping[str, str]) -> Plan:
 
 
 def is_met(order: Order, made: Mapping[str, Made], today: Mapping[str, str]) -> bool:
-    """Tell whether every model asked for was made anew since the order, by another build."""
+    """Tell whether every model asked for was made anew since the order, by another build.
+
+    Then there is nothing to compare either: in a restored place all orders of old are met.
+    """
     made_since = {
         name
         for name, each in made.items()
@@ -111,17 +123,19 @@ def comparable(build: Build, made: Mapping[str, Made]) -> tuple[str, ...]:
     )
 
 
-def verdict(differences: Sequence[Difference]) -> str | None:
+def verdict(build: Build, differences: Sequence[Difference]) -> str | None:
     """Return what to tell of the differences, None when there is none.
 
-    What the log says is swapped in all the same: it is the truth, and the live rows are a copy that
-    went wrong. The old tables stay as evidence.
+    What the log says is swapped in all the same, unless only a comparison was asked for: it is the
+    truth, and the live rows are a copy that went wrong. The old tables stay as evidence.
     """
     if not differences:
         return None
     told = [
         f"{each.rows} rows of {each.table} (such as {', '.join(each.keys)})" for each in differences
     ]
+    if build.because == "compared":
+        return f"the live read models are not what the log says: {'; '.join(told)}; rebuild them"
     return (
         f"the live read models were not what the log says: {'; '.join(told)}. What the log says is "
         "live now; the old tables are kept to be looked at"

@@ -116,6 +116,15 @@ delete from rm.{model} t
                        where o.key = touched.key
                        order by o.position desc offset $2 limit 1);
 
+-- name: trim_all
+-- Keep the newest so many entries of every key.
+delete from rm.{model} t
+ using (select k.key, (select o.position from rm.{model} o
+                        where o.key = k.key
+                        order by o.position desc offset $1 limit 1) as last
+          from (select distinct key from rm.{model}) k) old
+ where t.key = old.key and t.position <= old.last;
+
 -- name: versions
 -- How each live model was made.
 select model, fingerprint, since from rm.versions;
@@ -155,7 +164,7 @@ select build, build_id, because, models, fingerprints
 
 -- name: begin_build
 -- Begin a build; its tables are there, and empty.
-select rm.begin_build($1, $2, $3, $4, $5);
+select rm.begin_build($1, $2, $3, $4);
 
 -- name: answer_order
 -- Note what came of an order that needs no build, or can have none.
@@ -194,6 +203,10 @@ update rm.builds set differences = $2 where build = $1;
 -- name: swap_in
 -- Make a build's tables the live ones.
 select rm.swap_in($1, $2, $3);
+
+-- name: drop_compared
+-- End a build that was made to be compared.
+select rm.drop_compared($1);
 
 -- name: give_up_build
 -- Drop a build's tables, and keep why.

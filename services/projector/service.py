@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 SERVICE = "projector"
 RETRY_S = 1.0
 CONNECTIONS = 6  # live: read, write, being alone; a build: read, write, its own state
+WIDER = 4  # nobody waits for a build's batch: fewer, and more of what overtakes itself in one
 LONG_S = 3600.0  # an index over millions of rows, or a comparison of them
 
 
@@ -39,7 +40,7 @@ class Sizes:
     """How much is done at once, and how much is kept."""
 
     batch: int = BATCH
-    build_batch: int = BATCH
+    build_batch: int = WIDER * BATCH
     series_length: int = 1_000
     cached: int = CACHED_ROWS
     grace_s: float = 600.0
@@ -59,6 +60,7 @@ class Parts:
             trimmed=[
                 each.name for each in READ_MODELS if isinstance(each, Series) and each.trimmed
             ],
+            series_length=sizes.series_length,
             forgetful=[each.name for each in READ_MODELS if forgetful(each)],
         )
         log = LogReader(database, wanted(READ_MODELS), service=SERVICE)
@@ -107,7 +109,7 @@ async def main(context: Context) -> None:
 def _sizes(settings: Settings) -> Sizes:
     return Sizes(
         batch=settings.batch,
-        build_batch=settings.batch,
+        build_batch=settings.batch * WIDER,
         series_length=settings.queue_history_max_length,
         cached=settings.cached_rows,
         grace_s=settings.replaced_kept_s,

@@ -24,8 +24,8 @@ class Settings(BaseSettings):
         ge=1,
         le=50_000,
         validation_alias="QM_PROJECTOR_BATCH",
-        description="Events in one transaction at most. Lower it where memory is short: "
-        "an event may have 64 KiB.",
+        description="Events in one transaction at most, four times as many in a rebuild. Lower it "
+        "where memory is short: an event may have 64 KiB.",
     )
     queue_history_max_length: int = Field(
         default=1_000,

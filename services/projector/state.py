@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from contracts.catalogue import CATALOGUE, TELEMETRY_TYPES
@@ -299,6 +299,7 @@ def _todays(event: Recorded, reader: str) -> Recorded:
     return replace(event, schema_version=version, data=data)
 
 
+@lru_cache(maxsize=256)  # several read models tell of the same event
 def moment(at: datetime) -> str:
     """Return a time as ISO 8601 in UTC, always of the same width, so that text sorts as time."""
     if at.tzinfo is not UTC:

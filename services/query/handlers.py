@@ -6,11 +6,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from contracts.catalogue import CATALOGUE
 from contracts.envelope import Meta
 from contracts.http.history import Blame, History, RecordedEvent
 from services.chassis.errors import NotFound
-from services.query.decide.asked import LAST, Reach
+from services.query.decide.asked import FACTS, LAST, Reach
 from services.query.decide.blame import Tree, blame
 from services.query.decide.groups import groups
 from services.query.decide.lines import FEW, Around, line
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
     from services.query.decide.asked import Asked, Blamed, Where
     from services.query.decide.spans import Span, Wanted
 
-FACTS = tuple(
-    sorted({entry.event.type for entry in CATALOGUE.values() if entry.retention == "fact"})
-)
 _OF_NODES = ("node.went_offline", "node.came_online", "node.deleted")
 _DECIDED = (
     "instance.start_refused",
@@ -250,9 +246,7 @@ class TimeMachine:
         A story is told wholly, also what of it lies beyond the page, and in one page only: where
         its newest event is that belongs to this history, or its oldest.
         """
-        rest = await self._events.rest(
-            wanted(window, asked.kind, all_types=not asked.types), bounds.position
-        )
+        rest = await self._events.rest(wanted(window), bounds.position)
         everything = {each.position: each for each in (*window, *rest)}
         here = {event.position for event in window}
         members = here | await self._members(asked, reaches, rest)

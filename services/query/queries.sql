@@ -1,7 +1,7 @@
 -- Statements about now. A read of the past (`as_of`) is the same statement with every model, status
 -- and log in it read through the function that gives its past: rm.nodes becomes rm.nodes_at($as_of),
--- rm.node_status becomes rm.node_status_at($as_of, $moment). Where the past has another form, a
--- statement stands beside it under its name and `_then`.
+-- rm.node_status becomes rm.node_status_at($as_of, $moment), and of a queue $kept samples are looked
+-- at. Where the past has another form, a statement stands beside it under its name and `_then`.
 
 -- name: page
 -- One page of a list, with the position it holds for: $1 items at most, after the cursor $2.
@@ -96,7 +96,8 @@ select key as sort, row as item
    and ($3::text is null or model_id = $3)
    and ($4::text is null or node_id = $4)
    and ($5::text is null or state = $5)
-   and ($6::boolean is null or $6 = (state in ('requested', 'ready', 'stopping')))
+   and ($6::boolean is not true or state in ('requested', 'ready', 'stopping'))
+   and ($6::boolean is not false or state not in ('requested', 'ready', 'stopping'))
  order by key limit $1 + 1;
 
 -- name: instances_then
@@ -108,7 +109,8 @@ select key as sort, row as item
             and ($3::text is null or model_id = $3)
             and ($4::text is null or node_id = $4)
             and ($5::text is null or state = $5)
-            and ($6::boolean is null or $6 = (state in ('requested', 'ready', 'stopping')))
+            and ($6::boolean is not true or state in ('requested', 'ready', 'stopping'))
+            and ($6::boolean is not false or state not in ('requested', 'ready', 'stopping'))
           order by key limit $1 + 1)
          union all
         (select key, row
@@ -157,39 +159,42 @@ select position as sort, row || jsonb_build_object('position', position) as item
  order by position desc limit $1 + 1;
 
 -- name: deployments
--- Every node, its GPUs, and what runs on each.
+-- Every node, its GPUs, and what runs on each; put together as text, since whatever jsonb is put
+-- into is copied whole.
 select n.key as sort,
-       n.row - 'gpus' || jsonb_build_object(
-         'gpus', (
-           select coalesce(
-                    jsonb_agg(
-                      g.row || jsonb_build_object('instance', i.row)
-                      order by g.row->'index', g.key), '[]')
-             from rm.gpu_status g
-             left join rm.instances i on i.key = g.row->>'instance_id'
-            where g.node_id = n.key)) as item
-  from rm.node_status n
- where n.key > coalesce($2, '') and ($3::text is null or n.environment_id = $3)
- order by n.key limit $1 + 1;
+       rm.with_member(n.row - 'gpus', 'gpus', '[' || coalesce((
+         select string_agg(rm.with_member(g.row, 'instance', coalesce(i.row::text, 'null')), ','
+                           order by g.index, g.key)
+           from rm.gpu_status g
+           left join rm.instances i on i.key = g.instance_id
+          where g.node_id = n.key), '') || ']')::json as item
+  from (select key, row
+          from rm.node_status
+         where key > coalesce($2, '') and ($3::text is null or environment_id = $3)
+         order by key limit $1 + 1) n
+ order by n.key;
 
 -- name: deployments_then
 -- Every node there was, its GPUs, and what ran on each.
 select n.key as sort,
-       n.row - 'gpus' || jsonb_build_object(
-         'gpus', (
-           select coalesce(
-                    jsonb_agg(
-                      rm.gpu_then(rm.gpu_state_then(g.key, g.row, n.row),
-                                  rm.gpu_permitted_then(g.row, n.row), n.environment_id,
-                                  g.row, n.report->'gpus'->g.key)
-                      || jsonb_build_object('instance', i.row)
-                      order by g.row->'index', g.key), '[]')
-             from rm.gpus_at($as_of) g
-             left join lateral rm.instances_at($as_of, g.row->>'instance_id') i on true
-            where g.node_id = n.key)) as item
-  from rm.node_status_at($as_of, $moment) n
- where n.key > coalesce($2, '') and ($3::text is null or n.environment_id = $3)
- order by n.key limit $1 + 1;
+       rm.with_member(n.row - 'gpus', 'gpus', '[' || coalesce((
+         select string_agg(
+                  rm.with_member(
+                    rm.gpu_then(g.state, g.permitted, n.environment_id, g.row,
+                                n.report->'gpus'->g.key),
+                    'instance', coalesce(i.row::text, 'null')), ','
+                  order by g.row->'index', g.key)
+           from (select g.key, g.row, rm.gpu_state_then(g.key, g.row, n.row) as state,
+                        rm.gpu_permitted_then(g.row, n.row) as permitted
+                   from rm.gpus_at($as_of) g
+                  where g.node_id = n.key offset 0) g
+           left join lateral rm.instances_at($as_of, g.row->>'instance_id') i on true),
+         '') || ']')::json as item
+  from (select key, environment_id, row, report
+          from rm.node_status_at($as_of, $moment)
+         where key > coalesce($2, '') and ($3::text is null or environment_id = $3)
+         order by key limit $1 + 1) n
+ order by n.key;
 
 -- name: strategies
 -- All strategies; their `order` is the one they are applied in.

@@ -36,6 +36,7 @@ from tests import builders as b
 from tests.gateway_door import BEARER, TOKEN, FakeQuery, MemoryKeys, settings
 from tests.in_memory import ended
 from tests.integration.test_read_services import a_port
+from tests.memory_accounts import memory_own
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -145,7 +146,15 @@ async def platform(broker, database) -> AsyncIterator[Platform]:
         query = QueryService("http://query", transport=httpx2.MockTransport(FakeQuery()))
         stack.push_async_callback(query.close)
         here = context("gateway")
-        app = wire(here, settings(), buses["gateway"], folding, state, MemoryKeys(), query)
+        app = wire(
+            here,
+            settings(),
+            buses["gateway"],
+            folding,
+            state,
+            memory_own(TOKEN, MemoryKeys()),
+            query,
+        )
         port = a_port()
         serving = serve(app, "127.0.0.1", port, here.stop)
         await stack.enter_async_context(background(folding.run(), serving))
@@ -177,7 +186,8 @@ async def test_why_it_starts_runs_waits_and_what_would_change_it(platform: Platf
     assert running["sentence"].startswith(f"llama runs on {place} because")
     waits = await platform.until("model", "coder", "waiting")
     assert waits["sentence"] == (
-        "coder has no instance because the only GPU that could serve it is not free: 1 in use."
+        "coder has no instance because the only GPU that could serve it is in use, and no other model"
+        " has an idle instance to spare."
     )
     codes = [each["code"] for each in waits["counterfactuals"]]
     assert codes[0] == "more_free_gpus"

@@ -40,11 +40,32 @@ async def test_an_id_is_forwarded_as_one_whatever_letters_it_has(door):
     assert (sent.path, dict(sent.params)) == ("/history/alert/growth?x=1# y", {})
 
 
-@pytest.mark.parametrize("path", ["/history/dragon/x", "/blame/x", "/blame/-1", "/history/gpu/%00"])
-async def test_what_is_no_kind_or_no_event_is_refused_here(door, path):
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("/history/dragon/x", "kind"),
+        ("/history/gpu/%00", "id"),
+        ("/blame/x", "event"),
+        ("/blame/-1", "event"),
+    ],
+)
+async def test_what_is_no_kind_or_no_event_is_refused_here_by_its_name(door, path, field):
     answer = await door.client.get(f"/api/v1{path}")
     assert answer.status_code == 422
+    assert [each["field"] for each in answer.json()["errors"]] == [field]
     assert door.query.asked == []
+
+
+@pytest.mark.parametrize(
+    ("status", "field"), [(404, None), (422, "cursor"), (422, "zoom"), (422, "as_of")]
+)
+async def test_what_the_query_service_refuses_keeps_its_words_and_its_field(door, status, field):
+    errors = [{"field": field, "message": "said there"}] if field else []
+    problem = {"status": status, "detail": "said there", "errors": errors}
+    door.query.answers["/history/model/llama"] = (status, problem)
+    answer = await door.client.get("/api/v1/history/model/llama", params={"zoom": "near"})
+    assert (answer.status_code, answer.json()["detail"]) == (status, "said there")
+    assert [each["field"] for each in answer.json()["errors"]] == ([field] if field else [])
 
 
 async def test_a_stranger_learns_nothing_of_the_past(door):

@@ -80,13 +80,22 @@ async def owner(database):
 
 
 @pytest.fixture(scope="module")
-async def ask(database, owner):
+async def pool(database, owner):
     pool = await connect_pool(database.url("query"), service="query")
-    reader = DatabaseReader(pool, CheckpointWatch(pool, wait_s=0.3))
-    transport = httpx2.ASGITransport(application(reader), raise_app_exceptions=False)
-    async with httpx2.AsyncClient(transport=transport, base_url="http://query.test") as client:
-        yield client
+    yield pool
     await pool.close()
+
+
+@pytest.fixture(scope="module")
+async def ask(pool):
+    async with client_of(pool, wait_s=0.3) as client:
+        yield client
+
+
+def client_of(pool, wait_s):
+    reader = DatabaseReader(pool, CheckpointWatch(pool, wait_s=wait_s))
+    transport = httpx2.ASGITransport(application(reader), raise_app_exceptions=False)
+    return httpx2.AsyncClient(transport=transport, base_url="http://query.test")
 
 
 async def got(ask, path, **params):
@@ -289,11 +298,11 @@ async def test_unchanged_content_is_not_sent_again(ask):
     assert other.status_code == 200
 
 
-async def test_a_read_waits_for_the_position_it_asks_for(owner, ask):
-    async with undone(owner):
+async def test_a_read_waits_for_the_position_it_asks_for(owner, pool):
+    async with undone(owner), client_of(pool, wait_s=30) as patient:
         position = len(EVENTS) + 1
         waiting = asyncio.create_task(
-            ask.get("/environments/new", params={"min_position": position})
+            patient.get("/environments/new", params={"min_position": position})
         )
         await put(owner, recorded([fleet.an_environment("new")], after=EVENTS))
         await project_all(owner)

@@ -53,7 +53,7 @@ create table rm.replaced (
   name         text collate "C" primary key,
   model        text collate "C" not null,
   is_evidence  boolean not null,
-  replaced_at  timestamptz not null default clock_timestamp()
+  replaced_at  timestamptz not null default now()  -- one for all of a swap
 );
 
 -- Orders to rebuild, as the log has them.
@@ -78,10 +78,9 @@ language sql stable as $$
    order by 1
 $$;
 
--- Begin a build: its tables are empty, and those that are only ever appended to have no index yet.
--- p_trimmed: models whose oldest entries are looked for all the time.
+-- Begin a build: its tables are empty, and those that are only appended to have no index yet.
 create function rm.begin_build(
-  p_id text, p_because text, p_models text[], p_fingerprints text[], p_trimmed text[])
+  p_id text, p_because text, p_models text[], p_fingerprints text[])
 returns bigint
 language plpgsql security definer set search_path = rm, pg_temp as $$
 declare
@@ -101,8 +100,7 @@ begin
     for old in select * from rm.tables_of(model) loop
       new := old.name || '__' || made;
       execute format('create table rm.%I (like rm.%I including all %s)', new, old.name,
-                     case when old.holds = 'rows' or model = any(p_trimmed) then ''
-                       else 'excluding indexes' end);
+                     case old.holds when 'rows' then '' else 'excluding indexes' end);
       if old.holds = 'rows' then
         execute format('alter table rm.%I set (fillfactor = 80)', new);
       end if;
@@ -337,14 +335,14 @@ $$;
 
 -- The mean of five minutes reads moments and lengths of one queue, and nothing else of the rows.
 -- Tables that are built get it as they get every other index.
-create index on rm.queue_history (key, at) include (length);
+create index on rm.queue_history (key, at, position) include (length);
 
 revoke execute on function
-  rm.begin_build(text, text, text[], text[], text[]), rm.index_build(bigint),
+  rm.begin_build(text, text, text[], text[]), rm.index_build(bigint),
   rm.swap_in(bigint, text[], boolean), rm.give_up_build(bigint, text), rm.drop_replaced(interval)
   from public;
 grant execute on function
-  rm.begin_build(text, text, text[], text[], text[]), rm.index_build(bigint),
+  rm.begin_build(text, text, text[], text[]), rm.index_build(bigint),
   rm.swap_in(bigint, text[], boolean), rm.give_up_build(bigint, text), rm.drop_replaced(interval)
   to qm_projector;
 grant select on rm.versions, rm.builds, rm.replaced, rm.rebuilds to qm_query, qm_projector;

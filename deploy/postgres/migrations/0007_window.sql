@@ -84,3 +84,26 @@ grant select on rm.checkpoints to qm_journal;
 -- A backup names the schema that it is of.
 grant usage on schema qm to qm_journal;
 grant select on qm.migrations to qm_journal;
+
+-- Read models are verified by a build that is compared with the live ones and dropped.
+alter table rm.builds
+  drop constraint builds_because_check,
+  add constraint builds_because_check
+    check (because in ('asked', 'changed', 'rewound', 'compared'));
+
+-- End a build that was made to be compared.
+create function rm.drop_compared(p_build bigint) returns void
+language plpgsql security definer set search_path = rm, pg_temp set lock_timeout = '5s' as $$
+declare
+  t record;
+begin
+  for t in select o.name from rm.builds b, unnest(b.models) as model, rm.tables_of(model) as o
+            where b.build = p_build and b.because = 'compared' and b.finished_at is null loop
+    execute format('drop table if exists rm.%I', t.name || '__' || p_build);
+  end loop;
+  update rm.builds
+     set state = 'done', finished_at = clock_timestamp(), updated_at = clock_timestamp()
+   where build = p_build and because = 'compared' and finished_at is null;
+end $$;
+revoke execute on function rm.drop_compared(bigint) from public;
+grant execute on function rm.drop_compared(bigint) to qm_projector;

@@ -9,29 +9,38 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from services.chassis.errors import Refused, Unavailable
+from services.chassis.errors import QuartermasterError, Refused, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 URL = "QM_OWNER_DATABASE_URL"
-UNAVAILABLE = 3
+UNSOUND, UNAVAILABLE = 1, 3
+
+
+class Unsound(QuartermasterError):
+    """What was to be worked on is damaged."""
+
+    code = "unsound"
+    status = 409
 
 
 def directly(
     command: str,
-    directory: str,
+    directory: str | None,
     tell: Callable[[int, int, str], None],
     *,
     url: str | None = None,
     secrets: bool = False,
     accept_rewind: bool = False,
 ) -> dict[str, Any]:
-    """Run `backup` or `restore` and return its result; a URL never is an argument of a process.
+    """Run work at a database and return its result; a URL never is an argument of a process.
+
+    command: `backup`, `restore`, or `accept-rewind`, which has no directory.
 
     url: of a database, as its owner; for `restore` also a directory, which becomes a place with
     engines of its own.
-    Raises Refused, or Unavailable when the database does not answer.
+    Raises Refused, Unsound for a damaged backup, Unavailable when the database does not answer.
     """
     arguments = [sys.executable, "-m", *_tool(command, directory, url)]
     arguments += ["--with-secrets"] * secrets + ["--accept-rewind"] * accept_rewind
@@ -48,10 +57,12 @@ def directly(
     if result is not None:
         return result
     problem = problem or f"it ended with {process.returncode}"
-    raise (Unavailable if process.returncode == UNAVAILABLE else Refused)(problem)
+    raise {UNSOUND: Unsound, UNAVAILABLE: Unavailable}.get(process.returncode, Refused)(problem)
 
 
-def _tool(command: str, directory: str, url: str | None) -> list[str]:
+def _tool(command: str, directory: str | None, url: str | None) -> list[str]:
+    if directory is None:
+        return ["services.journal", command]
     if url is None or _is_url(url):
         return ["services.journal", command, directory]
     return ["deploy.local.restored", directory, url]

@@ -70,7 +70,14 @@ class Gateway:
             raise Unavailable(f"what answers at {self._url} is not a gateway") from error
         if answer.is_success:
             return body["data"]
-        detail = f"{answer.status_code}: {body.get('message') or body.get('detail')}"
+        detail = f"{answer.status_code}: {_said(body)}"
         if answer.status_code >= _UNAVAILABLE:
             raise Unavailable(detail)
         raise (NotFound if answer.status_code == _NOT_FOUND else Refused)(detail)
+
+
+def _said(body: Mapping[str, Any]) -> str:
+    """Return what is wrong, with the field where only one is."""
+    said = str(body.get("message") or body.get("detail"))
+    fields = [each.get("field") for each in body.get("errors") or ()]
+    return f"{fields[0]}: {said}" if len(fields) == 1 and fields[0] else said

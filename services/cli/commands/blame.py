@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
+from services.cli.commands.following import As_JSON
 from services.cli.commands.history import AsOf, asking, moment, reasoned
-from services.cli.commands.log import As_JSON
 
 CUT = "... and more that is not shown"
 _ENDS = {

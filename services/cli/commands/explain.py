@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from contracts.http.explain import Kind
+from services.cli.commands.following import As_JSON
 from services.cli.commands.history import AsOf, asking, moment
-from services.cli.commands.log import As_JSON
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,33 +42,59 @@ def add_to(app: typer.Typer, gateway: Any) -> None:
         if as_json:
             typer.echo(orjson.dumps(found).decode())
             return
+        now = "now" if as_of is None else "then"
         console = Console()
         if console.is_terminal:
-            for part in drawn(found):
+            for part in drawn(found, now):
                 console.print(part)
         else:
-            typer.echo("\n".join(plain(found)))
+            typer.echo("\n".join(plain(found, now)))
 
 
-def sections(found: dict[str, Any]) -> Iterator[tuple[str, list[tuple[str, str, str]]]]:
+def sections(found: dict[str, Any], now: str) -> Iterator[tuple[str, list[tuple[str, str, str]]]]:
     """Yield each part of an answer: its title, and rows of position, moment and words."""
     rest = found["reasons"][1:]
     if rest:
-        yield "besides", [_reason(each) for each in rest]
+        yield "other reasons, the strongest first", [_reason(each, now) for each in rest]
     lost = [("", "", each["sentence"]) for each in found["alternatives"]]
     if lost:
         yield "these came closest and lost", lost
     would = [("", "", each["sentence"]) for each in found["counterfactuals"]]
     if would or found["tried"]:
-        none = [("", "", f"nothing that was tried ({found['tried']} times) would change it")]
+        times = "once" if found["tried"] == 1 else f"{found['tried']} times"
+        none = [("", "", f"nothing: decided again {times} with one thing changed, it stays so")]
         yield "what would change it", would or none
-    facts = [(str(e["position"]), moment(e["at"]), e["sentence"]) for e in found["history"]]
+    facts = gathered(found["history"])
     if facts:
         yield "what happened, newest first", facts[:SHOWN]
 
 
-def _reason(reason: dict[str, Any]) -> tuple[str, str, str]:
-    place = str(reason["position"]) if reason["recorded"] else "now"
+def gathered(history: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    """Return rows of facts; one that only says again what one of the last two said is counted."""
+    rows: list[tuple[dict[str, Any], list[int]]] = []
+    for entry in history:
+        same = next((again for told, again in rows[-2:] if _is_again(told, entry)), None)
+        if same is None:
+            rows.append((entry, []))
+        else:
+            same.append(entry["position"])
+    return [(str(e["position"]), moment(e["at"]), _times(e["sentence"], a)) for e, a in rows]
+
+
+def _is_again(told: dict[str, Any], entry: dict[str, Any]) -> bool:
+    return bool(told["sentence"] == entry["sentence"])
+
+
+def _times(sentence: str, again: list[int]) -> str:
+    """Return a sentence, with how often it was said before."""
+    if not again:
+        return sentence
+    often = "once" if len(again) == 1 else f"{len(again)} times"
+    return f"{sentence} ({often} before, since position {again[-1]})"
+
+
+def _reason(reason: dict[str, Any], now: str) -> tuple[str, str, str]:
+    place = str(reason["position"]) if reason["recorded"] else now
     return place, moment(reason["at"]) if reason["recorded"] else "", reason["sentence"]
 
 
@@ -86,20 +112,20 @@ def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def plain(found: dict[str, Any]) -> list[str]:
+def plain(found: dict[str, Any], now: str = "now") -> list[str]:
     """Return the answer as lines, the sentence first."""
     lines = [found["sentence"], f"  {evidence(found)}"]
-    for title, rows in sections(found):
+    for title, rows in sections(found, now):
         lines += ["", f"{title}:"]
         lines += ["  " + "  ".join(part for part in row if part) for row in rows]
     return [*lines, *([_earlier(found)] if _earlier(found) else [])]
 
 
-def drawn(found: dict[str, Any]) -> Iterator[RenderableType]:
+def drawn(found: dict[str, Any], now: str = "now") -> Iterator[RenderableType]:
     """Yield the answer for a terminal, the sentence first."""
     yield Text(found["sentence"], style="bold")
     yield Text(evidence(found), style="dim")
-    for title, rows in sections(found):
+    for title, rows in sections(found, now):
         yield Text(f"\n{title}", style="cyan")
         used = [column for column in range(3) if any(row[column] for row in rows)]
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
@@ -114,7 +140,7 @@ def drawn(found: dict[str, Any]) -> Iterator[RenderableType]:
 
 
 def _earlier(found: dict[str, Any]) -> str:
-    if not found["earlier_before"] and len(found["history"]) <= SHOWN:
+    if not found["earlier_before"] and len(gathered(found["history"])) <= SHOWN:
         return ""
     command = f"quartermaster history {found['kind']} {found['id']}"
     return f"there is more before: {command}"

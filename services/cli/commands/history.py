@@ -9,9 +9,10 @@ import orjson
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from contracts.http.history import Kind, Zoom
-from services.cli.commands.log import As_JSON
+from services.cli.commands.following import As_JSON
 
 Near = Annotated[
     Zoom, typer.Option("--zoom", help="Stories, one line an event, or events as recorded.")
@@ -72,9 +73,22 @@ def moment(at: str) -> str:
 
 
 def reasoned(item: dict[str, Any]) -> str:
-    """Return what happened, and why where that is known."""
-    why = item.get("why")
-    return f"{item['what']}: {why}" if why else str(item["what"])
+    """Return what happened, and why where that is known; of a run, why it was begun."""
+    what, why = str(item["what"]), item.get("why")
+    if not why:
+        return what
+    return f"{what} (begun: {why})" if item.get("code") == "run" else f"{what}: {why}"
+
+
+def _linked(item: dict[str, Any]) -> str:
+    """Return what happened and why, and the positions it came of and led to: `blame` knows more."""
+    led_to = [str(each["position"]) for each in item.get("led_to", ())]
+    if item.get("led_to_more"):
+        led_to.append("...")
+    cause = item.get("caused_by")
+    came = f"of {cause['position']}" if cause else ""
+    links = ", ".join(filter(None, (came, led_to and f"led to {' '.join(led_to)}")))
+    return f"{reasoned(item)} [{links}]" if links else reasoned(item)
 
 
 def _show(page: dict[str, Any]) -> None:
@@ -86,7 +100,7 @@ def _show(page: dict[str, Any]) -> None:
         return
     table = Table("when (UTC)", "position", "who", "what", box=None)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(cell) for cell in row))  # what is in brackets is no markup
     console.print(table)
 
 
@@ -94,8 +108,8 @@ def _row(item: dict[str, Any], zoom: str) -> tuple[str, str, str, str]:
     if zoom == "groups":
         first, last = item["first"]["position"], item["last"]["position"]
         places = str(first) if first == last else f"{first}-{last}"
-        return moment(item["began_at"]), places, item["who"], reasoned(item)
+        return moment(item["began_at"]), places, item["who"], _linked(item)
     if zoom == "timeline":
-        return moment(item["at"]), str(item["position"]), item["who"], reasoned(item)
+        return moment(item["at"]), str(item["position"]), item["who"], _linked(item)
     told = f"{item['stream']} {item['type']} {orjson.dumps(item['data']).decode()}"
     return moment(item["recorded_at"]), str(item["position"]), item["meta"]["actor"], told

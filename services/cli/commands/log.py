@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli.commands.following import follow, print_json, telling
+from services.chassis.errors import Unavailable
+from services.cli.commands.following import As_JSON, follow, print_json, telling
 from services.cli.commands.log_export import Wanted, export
 from services.cli.commands.log_views import (
+    accepted_line,
     backup_line,
+    compared_line,
     jobs_table,
     restore_line,
     stats_tables,
     verify_line,
 )
+from services.cli.commands.rebuild import followed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,9 +28,15 @@ if TYPE_CHECKING:
 
     Direct = Callable[..., Any]
 
-UNSOUND, REWOUND = 1, 4
-As_JSON = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
+UNSOUND = 1
 URL = "QM_OWNER_DATABASE_URL"
+
+
+HELP = """The event log itself: verified, counted, exported, backed up, restored.
+
+Exit codes: 0 all is well, 1 something is wrong with the log or what stands on it, 2 wrong use,
+3 it could not be done now.
+"""
 
 
 def commands(gateway: Callable[[], Gateway], directly: Direct) -> typer.Typer:
@@ -34,28 +44,60 @@ def commands(gateway: Callable[[], Gateway], directly: Direct) -> typer.Typer:
 
     gateway() gives what answers them; directly(...) works at a database without the platform.
     """
-    app = typer.Typer(no_args_is_help=True, help="The event log itself.")
+    app = typer.Typer(no_args_is_help=True, help=HELP)
     _add_looking(app, gateway)
     _add_jobs(app, gateway)
     _add_export(app, gateway)
     _add_backups(app, gateway, directly)
+    _add_rewind(app, directly)
     return app
 
 
 def _add_looking(app: typer.Typer, gateway: Callable[[], Gateway]) -> None:
     @app.command()
-    def verify(*, as_json: As_JSON = False) -> None:
-        """Walk the whole log; exit with 1 and the first bad position when it is not sound."""
-        report = follow(gateway(), "verify", "verifying")
-        print_json(report) if as_json else typer.echo(verify_line(report))
-        if not report["ok"]:
+    def verify(
+        *,
+        read_models: Annotated[
+            bool,
+            typer.Option(
+                "--read-models",
+                help="The read models as well: made anew beside the live ones from the whole log,"
+                " compared byte for byte, and dropped; reads go on meanwhile.",
+            ),
+        ] = False,
+        as_json: As_JSON = False,
+    ) -> None:
+        """Walk the whole log: positions, streams, hash chains, seals, and who stands where in it.
+
+        Exit with 1 and the first bad position, or the rows that differ, when it is not sound.
+        """
+        report = follow(gateway(), "verify", "verifying", as_json=as_json)
+        if read_models and report["ok"]:
+            report["read_models"] = _compared(gateway(), as_json=as_json)
+        compared = report.get("read_models")
+        if as_json:
+            print_json(report)
+        else:
+            typer.echo(verify_line(report))
+            if compared is not None:
+                typer.echo(compared_line(compared))
+        if not report["ok"] or (compared is not None and compared["differences"]):
             raise typer.Exit(UNSOUND)
 
     @app.command()
     def stats(*, as_json: As_JSON = False) -> None:
         """Count events and bytes by type, stream family and day; show partitions and seals."""
-        counted = follow(gateway(), "stats", "counting")
+        counted = follow(gateway(), "stats", "counting", as_json=as_json)
         print_json(counted) if as_json else stats_tables(counted)
+
+
+def _compared(gateway: Gateway, *, as_json: bool) -> dict[str, Any]:
+    """Return how the read models differ from what the log says; the projector folds it anew."""
+    id_ = gateway.post("/rebuilds", {"only_compare": True})["rebuild_id"]
+    ended = followed(gateway, id_, "comparing", as_json=as_json)
+    if ended["state"] == "failed":
+        raise Unavailable(f"the read models could not be compared: {ended['problem']}")
+    return ended
 
 
 def _add_jobs(app: typer.Typer, gateway: Callable[[], Gateway]) -> None:
@@ -122,10 +164,10 @@ def _add_backups(app: typer.Typer, gateway: Callable[[], Gateway], directly: Dir
         if with_secrets and not direct:
             raise typer.BadParameter("the journal has no right to the vault: use --direct")
         if direct:
-            with telling("backing up") as tell:
+            with telling("backing up", as_json=as_json) as tell:
                 made = directly("backup", directory, tell, secrets=with_secrets)
         else:
-            made = follow(gateway(), "backup", "backing up", directory=directory)
+            made = follow(gateway(), "backup", "backing up", as_json=as_json, directory=directory)
         print_json(made) if as_json else typer.echo(backup_line(made))
 
     @app.command()
@@ -148,12 +190,23 @@ def _add_backups(app: typer.Typer, gateway: Callable[[], Gateway], directly: Dir
         ] = False,
         as_json: As_JSON = False,
     ) -> None:
-        """Restore into an empty log, verify it; exit with 1 when it is unsound, 4 when rewound."""
+        """Restore into an empty log and verify it; exit with 1 when it is unsound or rewound."""
         wish = {"secrets": with_secrets, "accept_rewind": accept_rewind}
-        with telling("restoring") as tell:
+        with telling("restoring", as_json=as_json) as tell:
             report = directly("restore", str(directory), tell, url=to, **wish)
         print_json(report) if as_json else typer.echo(restore_line(report))
-        if report["rewinds"]:
-            raise typer.Exit(REWOUND)
-        if not report["ok"]:
+        if report["rewinds"] or not report["ok"]:
             raise typer.Exit(UNSOUND)
+
+
+def _add_rewind(app: typer.Typer, directly: Direct) -> None:
+    @app.command(name="accept-rewind")
+    def accept_rewind(*, as_json: As_JSON = False) -> None:
+        """Where the database was put back to an earlier moment: go on from where its log ends.
+
+        The journal does not start there by itself, for others have seen what is gone. Works at the
+        database that QM_OWNER_DATABASE_URL names, while the platform is stopped.
+        """
+        with telling("looking", as_json=as_json) as tell:
+            found = directly("accept-rewind", None, tell)
+        print_json(found) if as_json else typer.echo(accepted_line(found))

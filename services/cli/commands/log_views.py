@@ -28,6 +28,20 @@ def verify_line(report: Mapping[str, Any]) -> str:
     return "\n".join((said, *(f"rewound: {rewind}" for rewind in report["rewinds"])))
 
 
+def compared_line(ended: Mapping[str, Any]) -> str:
+    """Return how the read models stood up to being made anew."""
+    lines = [
+        f"NOT WHAT THE LOG SAYS: {each['rows']} rows of {each['table']}"
+        f" (such as {', '.join(each['keys'])})"
+        for each in ended["differences"]
+    ]
+    if lines:
+        return "\n".join((*lines, "mend them with `quartermaster rebuild`"))
+    if not ended["position"]:
+        return "the read models were made anew from the log just now"
+    return f"{len(ended['models'])} read models are what the log says through {ended['position']}"
+
+
 def backup_line(made: Mapping[str, Any]) -> str:
     """Return what a backup holds."""
     return (
@@ -43,6 +57,14 @@ def restore_line(report: Mapping[str, Any]) -> str:
     lines += [f"rewound: {rewind}" for rewind in report["rewinds"]]
     if report["rewinds"]:
         lines.append("run `quartermaster rebuild` once the platform is started on it")
+    return "\n".join(lines)
+
+
+def accepted_line(found: Mapping[str, Any]) -> str:
+    """Return from where the log goes on, and who had seen more."""
+    lines = [f"the log goes on behind position {found['position']}"]
+    lines += [f"rewound: {rewind}" for rewind in found["rewinds"]]
+    lines.append("start the platform and run `quartermaster rebuild`")
     return "\n".join(lines)
 
 

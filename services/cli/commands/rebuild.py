@@ -16,10 +16,10 @@ from services.cli.commands.following import (
     INTERRUPTED,
     LOOK_S,
     PATIENCE_S,
+    As_JSON,
     print_json,
     telling,
 )
-from services.cli.commands.log import As_JSON
 from services.cli.commands.log_views import show
 
 if TYPE_CHECKING:
@@ -57,7 +57,10 @@ def add_to(app: typer.Typer, gateway: Callable[[], Gateway]) -> None:
             print_json(found) if as_json else rebuilds_table(found)
             return
         id_ = watch or gateway().post("/rebuilds", {"models": models or []})["rebuild_id"]
-        ended = gateway().get(f"/rebuilds/{id_}") if detach else _followed(gateway(), id_)
+        if detach:
+            ended = gateway().get(f"/rebuilds/{id_}")
+        else:
+            ended = followed(gateway(), id_, "rebuilding", as_json=as_json)
         print_json(ended) if as_json else typer.echo(outcome(ended))
         if ended["state"] == "failed":
             raise typer.Exit(1)
@@ -65,10 +68,10 @@ def add_to(app: typer.Typer, gateway: Callable[[], Gateway]) -> None:
             raise typer.Exit(DIFFERED)
 
 
-def _followed(gateway: Gateway, id_: str) -> dict[str, Any]:
+def followed(gateway: Gateway, id_: str, title: str, *, as_json: bool) -> dict[str, Any]:
     """Return a rebuild at its end; raises Unavailable when nobody answers or works on it."""
     try:
-        with telling("rebuilding") as tell:
+        with telling(title, as_json=as_json) as tell:
             return _at_its_end(gateway, id_, tell)
     except KeyboardInterrupt:
         sys.stderr.write(f"{id_} goes on; `quartermaster rebuild --watch {id_}` follows it\n")

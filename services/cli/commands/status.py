@@ -1,4 +1,4 @@
-"""`quartermaster status`: how far the log and its read models are, and what runs where."""
+"""`quartermaster status`: what runs where, now or at any moment before."""
 
 from __future__ import annotations
 
@@ -9,20 +9,42 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from services.cli.commands.log import As_JSON
+from services.cli.commands.following import As_JSON
+from services.cli.commands.history import AsOf, asking, moment
+
+AT_ONCE = 200
 
 
 def add_to(app: typer.Typer, gateway: Any) -> None:
     """Add the command to the application."""
 
     @app.command()
-    def status(as_json: As_JSON = False) -> None:  # noqa: FBT002 (typer makes it an option)
+    def status(*, as_of: AsOf = None, as_json: As_JSON = False) -> None:
         """Show every node, its GPUs, and what runs on them."""
-        nodes = gateway().get("/deployments/status")
+        found = whole(gateway(), "/deployments/status", {"as_of": as_of})
         if as_json:
-            typer.echo(orjson.dumps(nodes).decode())
+            typer.echo(orjson.dumps(found).decode())
             return
-        Console().print(_table(nodes["items"]))
+        if found.get("as_of"):
+            typer.echo(told(found["as_of"]), err=True)
+        Console().print(_table(found["items"]))
+
+
+def whole(gateway: Any, path: str, wanted: dict[str, Any]) -> dict[str, Any]:
+    """Return a list with the items of all its pages; those of the past are all of one position."""
+    wanted = {**wanted, "limit": AT_ONCE}
+    found = dict(gateway.get(asking(path, wanted)))
+    while found["next_cursor"] is not None:
+        page = gateway.get(asking(path, {**wanted, "cursor": found["next_cursor"]}))
+        found |= {"items": found["items"] + page["items"], "next_cursor": page["next_cursor"]}
+    return found
+
+
+def told(as_of: dict[str, Any]) -> str:
+    """Return in words which point of the past an answer is of."""
+    dropped = "; what nodes and queues reported then is no longer kept"
+    when = f"as of position {as_of['position']}, {moment(as_of['recorded_at'])} UTC"
+    return when + (dropped if as_of["telemetry"] == "dropped" else "")
 
 
 def _table(nodes: list[dict[str, Any]]) -> Table:

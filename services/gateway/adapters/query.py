@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 15.0
 CONNECT_S = 2.0
-POSITION_HEADER = "qm-position"
+POSITION_HEADER, AS_OF_HEADER = "qm-position", "qm-as-of"
 _NOT_MODIFIED, _BAD = 304, 400
 _CLASSES: dict[int, type[QuartermasterError]] = {
     400: Refused,
@@ -38,12 +38,13 @@ _CLASSES: dict[int, type[QuartermasterError]] = {
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """An answer of the query service; `body` is JSON, or empty for 304."""
+    """An answer of the query service; `body` is JSON, or empty for 304; so is `as_of`, or None."""
 
     status: int
     body: bytes
     etag: str | None
     position: int | None
+    as_of: bytes | None = None
 
 
 class QueryService:
@@ -66,14 +67,23 @@ class QueryService:
             raise Unavailable(f"the query service does not answer: {error}") from error
         if response.status_code >= _BAD:
             raise _error(response)
-        found = response.headers.get(POSITION_HEADER, "")
-        position = int(found) if found.isdecimal() else None
-        body = b"" if response.status_code == _NOT_MODIFIED else response.content
-        return Read(response.status_code, body, response.headers.get("etag"), position)
+        return _read(response)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
+
+
+def _read(response: httpx2.Response) -> Read:
+    headers = response.headers
+    found, as_of = headers.get(POSITION_HEADER, ""), headers.get(AS_OF_HEADER)
+    return Read(
+        response.status_code,
+        b"" if response.status_code == _NOT_MODIFIED else response.content,
+        headers.get("etag"),
+        int(found) if found.isdecimal() else None,
+        as_of.encode() if as_of else None,
+    )
 
 
 def _error(response: httpx2.Response) -> QuartermasterError:

@@ -17,12 +17,14 @@ class Asked:
 
     key: the same key again is the same command. fingerprint: what was asked, so that a key used
     for something else is noticed. if_position: only if nothing it touches changed after this.
+    if_match: that position came as the tag of what was read.
     """
 
     actor: str
     key: str | None = None
     fingerprint: bytes = b""
     if_position: int | None = None
+    if_match: bool = False
 
 
 @dataclass(frozen=True, slots=True)

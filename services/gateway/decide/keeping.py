@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from contracts.catalogue import entry_of
 from contracts.envelope import Draft
+from contracts.events.account import AccountPasswordChanged, AccountRegistered, KeyCreated
 from contracts.events.control import SecretRotated
 from contracts.types import SecretRef
+from services.gateway.decide.api_keys import secret_of_key
 from services.gateway.decide.verdicts import Decision
 
 if TYPE_CHECKING:
@@ -36,11 +38,23 @@ def as_json(decision: Decision) -> dict[str, Any]:
 
 def secrets_of(decision: Decision) -> tuple[SecretRef, ...]:
     """Return the versions of secrets that come with a decision and are of no use without it."""
-    return tuple(
-        SecretRef(secret_id=draft.event.secret_id, version=draft.event.version)
-        for draft in decision.drafts
-        if isinstance(draft.event, SecretRotated)
+    events = [draft.event for draft in decision.drafts]
+    rotated = (
+        SecretRef(secret_id=each.secret_id, version=each.version)
+        for each in events
+        if isinstance(each, SecretRotated)
     )
+    passwords = (
+        each.password
+        for each in events
+        if isinstance(each, AccountRegistered | AccountPasswordChanged)
+    )
+    keys = (
+        SecretRef(secret_id=secret_of_key(each.key_id), version=1)
+        for each in events
+        if isinstance(each, KeyCreated)
+    )
+    return (*rotated, *passwords, *keys)
 
 
 def from_json(kept: Mapping[str, Any]) -> Decision:

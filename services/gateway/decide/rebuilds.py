@@ -38,7 +38,6 @@ class AskRebuild(Plain):
             return Denial("refused", detail, "models")
         models = tuple(dict.fromkeys(self.new.models))
         id_ = f"reb-{given.fresh}"
-        draft = Draft(
-            f"{KIND}/{id_}", RebuildAsked(rebuild_id=id_, models=models), expected_version=0
-        )
+        event = RebuildAsked(rebuild_id=id_, models=models, only_compare=self.new.only_compare)
+        draft = Draft(f"{KIND}/{id_}", event, expected_version=0)
         return Decision((draft,), TAKEN_ON, answer={"rebuild_id": id_, "models": list(models)})

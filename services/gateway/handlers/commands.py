@@ -11,7 +11,14 @@ import structlog
 from contracts.envelope import Draft
 from contracts.events.node import NodeHeartbeat
 from services.chassis import ids
-from services.chassis.errors import Conflict, NotFound, QuartermasterError, Refused, Unavailable
+from services.chassis.errors import (
+    Conflict,
+    NotFound,
+    Outdated,
+    QuartermasterError,
+    Refused,
+    Unavailable,
+)
 from services.gateway.decide import keeping
 from services.gateway.decide.asking import Answer, Claim, Stored
 from services.gateway.decide.verdicts import Denial, Given
@@ -173,18 +180,19 @@ class Commands:
 
     def _decide(self, command: Command, asked: Asked, given: Given) -> Decision:
         if asked.if_position is not None:
-            self._unchanged_since(asked.if_position, command)
+            self._unchanged_since(asked.if_position, command, is_tag=asked.if_match)
         verdict = command.decide(self._state, given)
         if isinstance(verdict, Denial):
             raise _error(verdict)
         return verdict
 
-    def _unchanged_since(self, position: int, command: Command) -> None:
+    def _unchanged_since(self, position: int, command: Command, *, is_tag: bool) -> None:
         for stream in command.touches(self._state):
             changed_at = self._state.changed_at.get(stream, 0)
             if changed_at > position:
-                sentence = f"{stream} changed at {changed_at}, after if_position {position}"
-                raise Conflict(sentence, field="if_position", changed_at=changed_at)
+                named, error = ("If-Match", Outdated) if is_tag else ("if_position", Conflict)
+                sentence = f"{stream} changed at {changed_at}, after {named} {position}"
+                raise error(sentence, field=named, changed_at=changed_at)
 
     async def _check_position(self, asked: Asked) -> None:
         """Wait until the condition's position is folded; it is later than us, or never was."""

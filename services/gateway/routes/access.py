@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
-from fastapi import Depends, Request
-from fastapi.routing import APIRoute
+from fastapi import Depends
+from fastapi.routing import APIRoute, APIWebSocketRoute
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
+from starlette.routing import BaseRoute
 
-from services.chassis.errors import Bug
-from services.chassis.problems import Render, refusal
+from contracts.roles import Permission
+from services.chassis.errors import Bug, QuartermasterError
+from services.chassis.problems import Problem, Render, of_error, refusal
+from services.gateway.decide.principals import Principal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,23 +30,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 UNAUTHORIZED, FORBIDDEN = 401, 403
-
-
-class Permission(StrEnum):
-    """What a route asks of who comes in."""
-
-    PUBLIC = "public"
-    READ = "read"
-    OPERATE = "operate"
-    ADMIN = "admin"
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Who asks; its name is the actor of what it causes."""
-
-    name: str
-    permissions: frozenset[Permission]
+_ROUTES = (APIRoute, APIWebSocketRoute)
+CHALLENGE = {"www-authenticate": "Bearer"}
+KNOCK = "send an access token or an API key as Authorization: Bearer, or as X-API-Key"
 
 
 class Authenticator(Protocol):
@@ -51,6 +40,13 @@ class Authenticator(Protocol):
 
     async def principal(self, headers: Headers) -> Principal | None:
         """Return who asks, or None for nobody we know."""
+
+
+class Entry(Protocol):
+    """What knows accounts and API keys."""
+
+    async def principal(self, shown: str) -> Principal | None:
+        """Return who shows this, None for nobody we know; Unavailable while it cannot tell."""
 
 
 class StaticToken:
@@ -66,6 +62,18 @@ class StaticToken:
         return self._principal if hmac.compare_digest(_digest(sent), self._digest) else None
 
 
+class Door:
+    """The installation's own token first, which needs no database; then accounts and keys."""
+
+    def __init__(self, own: StaticToken, entry: Entry) -> None:
+        self._own, self._entry = own, entry
+
+    async def principal(self, headers: Headers) -> Principal | None:
+        """Return who asks, or None for nobody we know; Unavailable while it cannot be told."""
+        known = await self._own.principal(headers)
+        return known if known is not None else await self._entry.principal(_sent(headers))
+
+
 class Authentication:
     """Refuses strangers under the API's prefix before their body is read."""
 
@@ -76,20 +84,36 @@ class Authentication:
         self._prefix, self._render = prefix, render
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Note who asks, or answer 401."""
-        if scope["type"] == "http":
-            principal = await self._authenticator.principal(Headers(scope=scope))
-            scope.setdefault("state", {})["principal"] = principal
+        """Note who asks, or answer 401; 503 while that cannot be told."""
+        if scope["type"] in ("http", "websocket"):
+            state = scope.setdefault("state", {})
+            state["principal"], state["untold"] = None, None
+            try:
+                state["principal"] = await self._authenticator.principal(Headers(scope=scope))
+            except QuartermasterError as error:
+                state["untold"] = error
             path = scope["path"]
-            if principal is None and _is_under(self._prefix, path):
-                client = scope.get("client")
-                log.warning("stranger refused", path=path, address=client[0] if client else None)
-                detail = "send the API token as Authorization: Bearer, or as X-API-Key"
-                response = self._render(path, refusal(path, UNAUTHORIZED, "unauthorized", detail))
-                response.headers["www-authenticate"] = "Bearer"
-                await response(scope, receive, send)
+            if state["principal"] is None and _is_under(self._prefix, path):
+                problem = self._problem(scope, path, state["untold"])
+                await self._render(path, problem)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+    def _problem(self, scope: Scope, path: str, untold: QuartermasterError | None) -> Problem:
+        if untold is not None:
+            return of_error(path, untold)
+        client = scope.get("client")
+        log.warning("stranger refused", path=path, address=client[0] if client else None)
+        return replace(refusal(path, UNAUTHORIZED, "unauthorized", KNOCK), headers=CHALLENGE)
+
+
+def who_asks(request: HTTPConnection) -> Principal | None:
+    """Return who asks, None for a stranger; raises Unavailable while that cannot be told."""
+    untold: QuartermasterError | None = getattr(request.state, "untold", None)
+    if untold is not None:
+        raise untold
+    principal: Principal | None = getattr(request.state, "principal", None)
+    return principal
 
 
 class Requires:
@@ -98,19 +122,23 @@ class Requires:
     def __init__(self, permission: Permission) -> None:
         self.permission = permission
 
-    async def __call__(self, request: Request) -> None:
-        """Let those with the permission pass, answer 403 to the others."""
-        principal: Principal | None = getattr(request.state, "principal", None)
+    async def __call__(self, request: HTTPConnection) -> None:
+        """Let those with the permission pass; 401 for a stranger, 403 for the others."""
         if self.permission is Permission.PUBLIC:
             return
-        if principal is None or self.permission not in principal.permissions:
+        principal = who_asks(request)
+        if principal is None:
+            raise HTTPException(UNAUTHORIZED, KNOCK, CHALLENGE)
+        if not principal.may(self.permission):
             raise HTTPException(FORBIDDEN, f"the permission {self.permission} is needed")
 
 
-PUBLIC, READ, OPERATE, ADMIN = (
+PUBLIC, KNOWN, HEARTBEAT, READ, OPERATE, ADMIN = (
     Depends(Requires(permission))
     for permission in (
         Permission.PUBLIC,
+        Permission.KNOWN,
+        Permission.HEARTBEAT,
         Permission.READ,
         Permission.OPERATE,
         Permission.ADMIN,
@@ -122,17 +150,29 @@ def check_declared(routers: Iterable[APIRouter]) -> None:
     """Raise Bug when any route does not say which one permission it asks for."""
     for router in routers:
         for route in router.routes:
-            calls = route.dependant.dependencies if isinstance(route, APIRoute) else ()
-            declared = [each for each in calls if isinstance(each.call, Requires)]
-            if len(declared) != 1:
-                raise Bug(f"the route {getattr(route, 'path', route)} declares no permission")
+            permission_of(route)
+
+
+def permission_of(route: BaseRoute) -> Permission:
+    """Return what a route asks for; raises Bug when it does not say so, once."""
+    calls = route.dependant.dependencies if isinstance(route, _ROUTES) else ()
+    declared = [each.call for each in calls if isinstance(each.call, Requires)]
+    if len(declared) != 1:
+        raise Bug(f"the route {getattr(route, 'path', route)} declares no permission")
+    return declared[0].permission
 
 
 def _sent(headers: Headers) -> str:
     scheme, _, token = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return token.strip()
-    return headers.get("x-api-key", "")
+    return headers.get("x-api-key", "") or offered(headers)
+
+
+def offered(headers: Headers) -> str:
+    """Return the token among a WebSocket's protocols: all that a browser's WebSocket can send."""
+    protocols = [each.strip() for each in headers.get("sec-websocket-protocol", "").split(",")]
+    return protocols[1] if len(protocols) == 2 and protocols[0] == "bearer" else ""  # noqa: PLR2004
 
 
 def _digest(token: str) -> bytes:

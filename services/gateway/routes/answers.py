@@ -20,7 +20,7 @@ class Envelopes:
     """Makes answers of one form; `now` gives their timestamp."""
 
     def __init__(self, prefix: str, now: Callable[[], datetime]) -> None:
-        self._prefix, self._now = prefix, now
+        self._prefix, self.now = prefix, now
 
     def around(
         self,
@@ -29,9 +29,12 @@ class Envelopes:
         status: int = 200,
         position: int | None = None,
         headers: Mapping[str, str] | None = None,
+        as_of: bytes | None = None,
     ) -> Response:
         """Return an answer with its data."""
-        return self.around_bytes(encode(data), status=status, position=position, headers=headers)
+        return self.around_bytes(
+            encode(data), status=status, position=position, headers=headers, as_of=as_of
+        )
 
     def around_bytes(
         self,
@@ -40,11 +43,16 @@ class Envelopes:
         status: int = 200,
         position: int | None = None,
         headers: Mapping[str, str] | None = None,
+        as_of: bytes | None = None,
     ) -> Response:
-        """Return an answer whose data is JSON already: it is spliced in, not read again."""
+        """Return an answer whose data is JSON already: it is spliced in, not read again.
+
+        as_of: the point of the past that it is of, as JSON.
+        """
         head = encode({"success": True, "code": status, "message": _MESSAGES.get(status, "ok")})
-        tail = encode({"position": position, "timestamp": self._now()})
-        body = b"".join((head[:-1], b',"data":', data, b",", tail[1:]))
+        tail = encode({"position": position, "timestamp": self.now()})
+        then = b"" if as_of is None else b'"as_of":' + as_of + b","
+        body = b"".join((head[:-1], b',"data":', data, b",", then, tail[1:]))
         return Response(body, status, headers=dict(headers or {}), media_type=JSON)
 
     def refuse(self, path: str, problem: Problem) -> Response:
@@ -58,7 +66,7 @@ class Envelopes:
             "message": problem.detail,
             "data": None,
             "position": None,
-            "timestamp": self._now(),
+            "timestamp": self.now(),
             "error": members.pop("code"),
             **members,
         }

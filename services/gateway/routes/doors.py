@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from fastapi import Depends, Header, Query, Request
 from pydantic import Field, StringConstraints
+from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from contracts.types import Launch
+from services.chassis.errors import Refused
 from services.gateway.decide.asking import Answer, Asked
 from services.gateway.decide.verdicts import Command
+from services.gateway.routes.access import who_asks
+from services.gateway.routes.addresses import Proxies
+from services.gateway.routes.entrance import Accounts
 from services.gateway.routes.targets import Targets
 
 if TYPE_CHECKING:
@@ -22,6 +28,8 @@ if TYPE_CHECKING:
     from services.chassis.health import Health
     from services.gateway.routes.answers import Envelopes
 
+ANONYMOUS = "anonymous"
+_TAG = re.compile(r'(?:W/)?"([0-9]{1,15})(?:-[0-9a-z]{1,64})?"')
 Position = Annotated[int, Field(ge=0, le=2**53)]
 IdempotencyKey = Annotated[str, StringConstraints(pattern=r"^[!-~]+$", max_length=200)]
 
@@ -57,6 +65,10 @@ class Read(Protocol):
     @property
     def position(self) -> int | None:
         """The position it holds for."""
+
+    @property
+    def as_of(self) -> bytes | None:
+        """Of which point of the past it is, as JSON; None for now."""
 
 
 class Reads(Protocol):
@@ -106,11 +118,13 @@ class Doors:
     """Everything routes need."""
 
     commands: Commands
+    accounts: Accounts
     reads: Reads
     journal: Journal
     scheduler: Scheduler
     envelopes: Envelopes
     targets: Targets
+    proxies: Proxies
     health: Health
     about: About
     launch: Callable[[str], Launch]
@@ -131,8 +145,8 @@ class Doors:
         )
 
 
-async def _doors(request: Request) -> Doors:
-    doors: Doors = request.app.state.doors
+async def _doors(connection: HTTPConnection) -> Doors:
+    doors: Doors = connection.app.state.doors
     return doors
 
 
@@ -151,16 +165,36 @@ async def _asked(
         Query(description="Refuse with 409 when what it touches changed after this position."),
     ] = None,
     if_position_header: Annotated[Position | None, Header(alias="If-Position")] = None,
+    if_match: Annotated[
+        str | None,
+        Header(alias="If-Match", description="The ETag of what you read; 412 when it changed."),
+    ] = None,
 ) -> Asked:
     wanted = if_position if if_position is not None else if_position_header
-    actor = request.state.principal.name
+    tagged = position_of(if_match) if if_match is not None and wanted is None else None
+    asker = who_asks(request)
+    actor = asker.name if asker is not None else ANONYMOUS
     fingerprint = b""
     if idempotency_key is not None:
         what = f"{request.method} {request.url.path}?{request.url.query}\n".encode()
         fingerprint = hmac.digest(
             doors.fingerprint_key, what + await request.body(), hashlib.sha256
         )
-    return Asked(actor, idempotency_key, fingerprint, wanted)
+    is_tag = tagged is not None
+    return Asked(actor, idempotency_key, fingerprint, tagged if is_tag else wanted, is_tag)
+
+
+def position_of(tag: str) -> int | None:
+    """Return the position that an ETag of ours was read at, None for `*`: as it is now.
+
+    Raises Refused for what is no tag of ours.
+    """
+    if tag.strip() == "*":
+        return None
+    found = _TAG.fullmatch(tag.strip())
+    if found is None:
+        raise Refused("send one ETag as an earlier answer had it", field="If-Match")
+    return int(found[1])
 
 
 AskedHere = Annotated[Asked, Depends(_asked)]

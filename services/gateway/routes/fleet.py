@@ -1,4 +1,4 @@
-"""What else there is to see: deployments, GPUs, instances, alerts, decisions, events."""
+"""What else there is to see: deployments, GPUs, instances, alerts, decisions."""
 
 from fastapi import APIRouter, Request, Response
 
@@ -56,12 +56,6 @@ async def alerts(request: Request, doors: DoorsHere) -> Response:
 async def decisions(request: Request, doors: DoorsHere) -> Response:
     """Return decisions and their reasons, page by page."""
     return await forward(request, doors, "/decisions")
-
-
-@router.get("/events", dependencies=[READ])
-async def events(request: Request, doors: DoorsHere) -> Response:
-    """Return the log itself, page by page."""
-    return await forward(request, doors, "/events")
 
 
 @router.get("/status", dependencies=[READ])

@@ -10,7 +10,7 @@ from contracts.types import NodeId
 from services.gateway.decide.instances import StartOnNode, StopOnNode
 from services.gateway.decide.nodes import ChangeNode, DeleteNode, KillProcessOnNode, RegisterNode
 from services.gateway.routes import shapes
-from services.gateway.routes.access import ADMIN, OPERATE, READ
+from services.gateway.routes.access import ADMIN, HEARTBEAT, OPERATE, READ
 from services.gateway.routes.doors import AskedHere, DoorsHere
 from services.gateway.routes.reading import forward_shaped
 
@@ -56,7 +56,7 @@ async def delete(
     return await doors.carry_out(DeleteNode(node_id, force), asked)
 
 
-@router.post("/{node_id}/heartbeat", dependencies=[OPERATE])
+@router.post("/{node_id}/heartbeat", dependencies=[HEARTBEAT])
 async def heartbeat(node_id: NodeId, doors: DoorsHere) -> Response:
     """Take a node's own call; whatever it sends with it is not looked at."""
     await doors.commands.heartbeat(node_id)

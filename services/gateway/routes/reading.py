@@ -11,13 +11,13 @@ from starlette.responses import Response
 from services.chassis.errors import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from starlette.requests import Request
 
     from services.gateway.routes.doors import Doors, Read
 
-MIN_POSITION = "min_position"
+AS_OF, MIN_POSITION = "as_of", "min_position"
 NOT_MODIFIED = 304
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _LONGEST = 2000
@@ -26,10 +26,24 @@ _POSITION = re.compile(r"[0-9]{1,18}")
 
 async def forward(request: Request, doors: Doors, path: str, **fixed: str) -> Response:
     """Answer with what the query service says, byte by byte."""
-    read = await _read(request, doors, path, fixed)
+    return await forward_chosen(request, doors, path, list(fixed.items()), instead_of=fixed.keys())
+
+
+async def forward_chosen(
+    request: Request,
+    doors: Doors,
+    path: str,
+    chosen: Sequence[tuple[str, str]],
+    *,
+    instead_of: Collection[str],
+) -> Response:
+    """Answer the same with other parameters instead of some that were sent."""
+    read = await _read(request, doors, path, chosen, instead_of)
     if read.status == NOT_MODIFIED:
         return _not_modified(read)
-    return doors.envelopes.around_bytes(read.body, position=read.position, headers=_headers(read))
+    return doors.envelopes.around_bytes(
+        read.body, position=read.position, headers=_headers(read), as_of=read.as_of
+    )
 
 
 async def forward_shaped(
@@ -40,7 +54,7 @@ async def forward_shaped(
     **fixed: str,
 ) -> Response:
     """Answer with what the query service says, each thing in it shaped."""
-    read = await _read(request, doors, path, fixed)
+    read = await _read(request, doors, path, list(fixed.items()), fixed.keys())
     if read.status == NOT_MODIFIED:
         return _not_modified(read)
     found = orjson.loads(read.body)
@@ -48,16 +62,25 @@ async def forward_shaped(
         shaped: Mapping[str, Any] = {**found, "items": [shape(item) for item in found["items"]]}
     else:
         shaped = shape(found)
-    return doors.envelopes.around(shaped, position=read.position, headers=_headers(read))
+    return doors.envelopes.around(
+        shaped, position=read.position, headers=_headers(read), as_of=read.as_of
+    )
 
 
-async def _read(request: Request, doors: Doors, path: str, fixed: Mapping[str, str]) -> Read:
+async def _read(
+    request: Request,
+    doors: Doors,
+    path: str,
+    chosen: Sequence[tuple[str, str]],
+    instead_of: Collection[str],
+) -> Read:
     sent = [(name, value) for name, value in request.query_params.multi_items()]
     for name, value in sent:
         if len(value) > _LONGEST or _CONTROL.search(value) or _CONTROL.search(name):
             raise Refused("this is no value for a parameter", field=_CONTROL.sub("?", name)[:100])
-    parameters = [(name, value) for name, value in sent if name not in {MIN_POSITION, *fixed}]
-    parameters += fixed.items()
+    replaced = {MIN_POSITION, *instead_of}
+    parameters = [(name, value) for name, value in sent if name not in replaced]
+    parameters += chosen
     if (least := least_position(request, doors)) > 0:
         parameters.append((MIN_POSITION, str(least)))
     return await doors.reads.get(path, parameters, request.headers.get("if-none-match"))
@@ -68,11 +91,17 @@ def least_position(request: Request, doors: Doors) -> int:
     asked = request.query_params.get(MIN_POSITION, "0")
     if not _POSITION.fullmatch(asked):
         raise Refused("a position is a whole number, 0 or more", field=MIN_POSITION)
-    return max(int(asked), doors.commands.read_from())
+    # What was just written here has no place in an answer about the past.
+    own = 0 if AS_OF in request.query_params else doors.commands.read_from()
+    return max(int(asked), own)
 
 
 def _headers(read: Read) -> dict[str, str]:
-    return {"etag": read.etag, "cache-control": "no-cache"} if read.etag else {}
+    if not read.etag:
+        return {}
+    # Also of the past, which never changes: who may see it does.
+    headers = {"etag": read.etag, "cache-control": "no-cache"}
+    return headers | {"qm-as-of": read.as_of.decode()} if read.as_of else headers
 
 
 def _not_modified(read: Read) -> Response:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from services.chassis.database import Queries
+from services.projector.adapters.read_models import table_of
 from services.projector.decide import Build, Difference, Made, Order
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from services.chassis.database import Database
+    from services.chassis.database import Database, Statements
     from services.projector.decide import BuildState, Plan
 
 _QUERIES = Queries(Path(__file__).parents[1] / "queries.sql")
@@ -22,13 +23,19 @@ _QUERIES = Queries(Path(__file__).parents[1] / "queries.sql")
 class PostgresBuilds:
     """Builds in PostgreSQL.
 
-    trimmed: models that keep their newest entries only; forgetful: those whose telemetry goes.
+    trimmed: models that keep their newest `series_length` entries of each key only; forgetful:
+    those whose telemetry goes.
     """
 
     def __init__(
-        self, database: Database, *, trimmed: Sequence[str], forgetful: Sequence[str]
+        self,
+        database: Database,
+        *,
+        trimmed: Sequence[str],
+        series_length: int,
+        forgetful: Sequence[str],
     ) -> None:
-        self._database = database
+        self._database, self._series_length = database, series_length
         self._trimmed, self._forgetful = list(trimmed), frozenset(forgetful)
 
     async def made(self) -> Mapping[str, Made]:
@@ -59,12 +66,7 @@ class PostgresBuilds:
         """Make a build with its empty tables."""
         names, fingerprints = list(plan.models), list(plan.models.values())
         number = await self._database.fetchval(
-            _QUERIES["begin_build"],
-            plan.build_id,
-            plan.because,
-            names,
-            fingerprints,
-            self._trimmed,
+            _QUERIES["begin_build"], plan.build_id, plan.because, names, fingerprints
         )
         return Build(number, plan.build_id, plan.because, plan.models)
 
@@ -86,6 +88,14 @@ class PostgresBuilds:
     async def index(self, build: Build) -> None:
         """Make the indexes of a build's tables."""
         await self._database.execute(_QUERIES["index_build"], build.number)
+
+    async def trim(self, build: Build) -> None:
+        """Trim what was only appended to so far."""
+        for model in self._trimmed:
+            if model in build.models:
+                table = table_of(model, build.number)
+                sql = _QUERIES["trim_all"].format(model=table)
+                await self._database.execute(sql, self._series_length)
 
     async def carry_over(self, build: Build, models: Sequence[str]) -> None:
         """Take over from these models what only telemetry could tell that was dropped since."""
@@ -114,11 +124,16 @@ class PostgresBuilds:
         self, build: Build, differences: Sequence[Difference], *, rewound: bool
     ) -> None:
         """Make a build's tables the live ones; raises Unavailable while readers hold them."""
-        told = [{"table": each.table, "rows": each.rows, "keys": each.keys} for each in differences]
         async with self._database.transaction() as tx:
-            await tx.execute(_QUERIES["note_differences"], build.number, orjson.dumps(told))
+            await _note(tx, build, differences)
             evidence = sorted({each.model for each in differences})
             await tx.execute(_QUERIES["swap_in"], build.number, evidence, rewound)
+
+    async def conclude(self, build: Build, differences: Sequence[Difference]) -> None:
+        """Note how a build that was made to be compared differs, and drop its tables."""
+        async with self._database.transaction() as tx:
+            await _note(tx, build, differences)
+            await tx.execute(_QUERIES["drop_compared"], build.number)
 
     async def give_up(self, build: Build, problem: str) -> None:
         """Drop a build's tables."""
@@ -133,9 +148,19 @@ class PostgresBuilds:
         return int(await self._database.fetchval(_QUERIES["sealed"]) or 0)
 
 
+async def _note(tx: Statements, build: Build, differences: Sequence[Difference]) -> None:
+    told = [{"table": each.table, "rows": each.rows, "keys": each.keys} for each in differences]
+    await tx.execute(_QUERIES["note_differences"], build.number, orjson.dumps(told))
+
+
 def _order(row: Any) -> Order:
     data = orjson.loads(row["data"])
-    return Order(data["rebuild_id"], row["position"], tuple(data.get("models", ())))
+    return Order(
+        data["rebuild_id"],
+        row["position"],
+        tuple(data.get("models", ())),
+        data.get("only_compare", False),
+    )
 
 
 def _build(row: Any) -> Build:
@@ -146,4 +171,4 @@ def _build(row: Any) -> Build:
 def _difference(row: Any, models: Sequence[str]) -> Difference:
     table = row["name"]
     model = table if table in models else table.removesuffix("_history")
-    return Difference(table, model, row["rows"], tuple(row["keys"]))
+    return Difference(table, model, row["rows"], tuple(dict.fromkeys(row["keys"])))

@@ -12,7 +12,7 @@ import orjson
 
 from services.chassis.database import Queries
 from services.chassis.errors import Bug, Fenced, Unavailable
-from services.projector.state import Checkpoint, Version
+from services.projector.state import Checkpoint, Version, moment
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
@@ -46,7 +46,7 @@ class PostgresReadModels:
 
     async def rows(self, model: str, keys: Sequence[str]) -> dict[str, Version]:
         """Return the rows of these keys, those that exist."""
-        found = await self._database.fetch(_sql("load_rows", _table(model, self._build)), keys)
+        found = await self._database.fetch(_sql("load_rows", table_of(model, self._build)), keys)
         return {
             row["key"]: Version(row["position"], orjson.loads(row["row"]), row["row"])
             for row in found
@@ -58,11 +58,11 @@ class PostgresReadModels:
         async with self._database.transaction() as tx:
             if self._build is not None:  # its tables are nobody's yet: a crash only costs time
                 await tx.execute(_QUERIES["commit_soon"])
-            yield PostgresWriting(tx, self._series_length, self._build)
+            yield PostgresWriting(tx, self._series_length, self._build, trims=self._build is None)
 
     def beside(self, other: PostgresWriting) -> PostgresWriting:
         """Return a way to write in the transaction of others."""
-        return PostgresWriting(other.tx, self._series_length, self._build)
+        return PostgresWriting(other.tx, self._series_length, self._build, trims=True)
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
@@ -83,16 +83,22 @@ class PostgresReadModels:
 
 
 class PostgresWriting:
-    """One transaction over the read models."""
+    """One transaction over the read models.
 
-    def __init__(self, tx: Transaction, series_length: int, build: int | None) -> None:
+    trims: keep series at their length; a build trims all at once when it is filled and indexed.
+    """
+
+    def __init__(
+        self, tx: Transaction, series_length: int, build: int | None, *, trims: bool
+    ) -> None:
         self.tx, self._series_length, self._build = tx, series_length, build
+        self._trims = trims
 
     async def save(self, model: str, changes: Changes) -> None:
         """Write rows and the versions that they replace."""
-        table = _table(model, self._build)
+        table = table_of(model, self._build)
         if changes.closed:
-            history = _table(f"{model}_history", self._build)
+            history = table_of(f"{model}_history", self._build)
             await self._copy(history, _HISTORY_COLUMNS, _closed_lines(changes.closed))
         if changes.gone:
             await self.tx.execute(_sql("remove_rows", table), list(changes.gone))
@@ -107,9 +113,9 @@ class PostgresWriting:
 
     async def append(self, series: Series, entries: Sequence[Entry]) -> None:
         """Append entries, and trim a series that is to be."""
-        table = _table(series.name, self._build)
+        table = table_of(series.name, self._build)
         await self._copy(table, _SERIES_COLUMNS, _entry_lines(entries))
-        if series.trimmed:
+        if series.trimmed and self._trims:
             keys = list(dict.fromkeys(key for key, *_ in entries))
             await self.tx.execute(_sql("trim_entries", table), keys, self._series_length)
 
@@ -144,12 +150,9 @@ def _closed_lines(closed: Sequence[Closed]) -> Iterator[str]:
 
 
 def _entry_lines(entries: Sequence[Entry]) -> Iterator[str]:
-    last, when = None, ""
     for key, position, at, row in entries:
-        if at is not last:
-            last, when = at, at.isoformat()
         cell = _json_cell(orjson.dumps(row)) if row else "{}"
-        yield f"{_cell(key)}\t{position}\t{when}\t{cell}\n"
+        yield f"{_cell(key)}\t{position}\t{moment(at)}\t{cell}\n"
 
 
 def _json_cell(raw: bytes) -> str:
@@ -164,7 +167,7 @@ def _cell(text: str) -> str:
     return text.translate(_ESCAPES) if minds else text
 
 
-def _table(model: str, build: int | None) -> str:
+def table_of(model: str, build: int | None) -> str:
     """Return the table of a model of the registry, the only names that come here."""
     return model if build is None else f"{model}__{build}"
 

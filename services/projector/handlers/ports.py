@@ -92,6 +92,9 @@ class Builds(Protocol):
     async def index(self, build: Build) -> None:
         """Make the indexes of a build's tables."""
 
+    async def trim(self, build: Build) -> None:
+        """Trim the series of a build that are to be."""
+
     async def carry_over(self, build: Build, models: Sequence[str]) -> None:
         """Take over from these models what only telemetry could tell that was dropped since."""
 
@@ -102,6 +105,9 @@ class Builds(Protocol):
         self, build: Build, differences: Sequence[Difference], *, rewound: bool
     ) -> None:
         """Make a build's tables the live ones; raises Unavailable while readers hold them."""
+
+    async def conclude(self, build: Build, differences: Sequence[Difference]) -> None:
+        """Note how a build that was made to be compared differs, and drop its tables."""
 
     async def give_up(self, build: Build, problem: str) -> None:
         """Drop a build's tables."""

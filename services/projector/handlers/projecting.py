@@ -142,7 +142,7 @@ class Projector:
 
         One batch is read, one is folded and one is written at the same time.
         """
-        at = self._checkpoint or await self.tables.read_models.checkpoint()
+        at = self._checkpoint = self._checkpoint or await self.tables.read_models.checkpoint()
         reading, writing = self._read(at, until), None
         total = 0
         try:

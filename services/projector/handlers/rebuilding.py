@@ -99,7 +99,7 @@ class Rebuilder:
             )
 
     async def _carry_out(self, order: Order) -> None:
-        plan = planned(order, "asked", self._today)
+        plan = planned(order, order.because, self._today)
         problem = unknown(order, self._today)
         if problem or is_met(order, await self._builds.made(), self._today):
             await self._builds.answer(plan, problem)
@@ -109,7 +109,8 @@ class Rebuilder:
 
     async def _after_rewind(self) -> None:
         """The live read models are of a log that is gone: make all anew, once that is asked."""
-        for order in await self._builds.orders_after_rewind():
+        orders = await self._builds.orders_after_rewind()
+        for order in (each for each in orders if not each.only_compare):
             everything = Order(order.rebuild_id, order.position, ())
             await self._go_on(await self._builds.begin(planned(everything, "rewound", self._today)))
             return
@@ -129,8 +130,9 @@ class Rebuilder:
             self._report(PART, False, f"build {build.number} failed: {detail}")
             log.error("rebuild failed", build=build.number, because=detail)  # noqa: TRY400
             return
-        told = verdict(differences)
-        self._report(PART, told is None, told or f"build {build.number} is live")
+        told = verdict(build, differences)
+        became = "compared" if build.because == "compared" else "live"
+        self._report(PART, told is None, told or f"build {build.number} is {became}")
         (log.error if told else log.info)("rebuilt", build=build.number, differences=told)
 
     async def _make(self, build: Build) -> Sequence[Difference]:
@@ -141,6 +143,7 @@ class Rebuilder:
         await self._builds.tell(build, "indexing")
         await self._builds.index(build)
         await self._fill(build, made, "indexing")
+        await self._builds.trim(build)
         same = comparable(build, await self._builds.made())
         if build.because == "rewound":
             await self._builds.tell(build, "swapping")
@@ -150,6 +153,9 @@ class Rebuilder:
         try:
             await self._builds.tell(build, "comparing")
             differences = await self._builds.differences(build, same)
+            if build.because == "compared":
+                await self._conclude(build, made, differences)
+                return differences
             await self._builds.tell(build, "swapping")
             await failpoints.reach(failpoints.REBUILD_COMPARED)
             await self._swap(build, made, differences)
@@ -186,6 +192,7 @@ class Rebuilder:
         async with self._live.still():
             await made.catch_up(await self._limit(build))
             await self._builds.carry_over(build, same)
+            await self._builds.trim(build)
             self._live.join(made.tables)
 
     async def _swap(self, build: Build, made: Projector, differences: Sequence[Difference]) -> None:
@@ -204,6 +211,14 @@ class Rebuilder:
                     await self._expect()
                     return
             await self._clock.sleep(SWAP_RETRY_S)
+
+    async def _conclude(
+        self, build: Build, made: Projector, differences: Sequence[Difference]
+    ) -> None:
+        """Go on without what was only made to be compared."""
+        async with self._live.still():
+            self._live.part(made.tables)
+        await self._builds.conclude(build, differences)
 
     async def _expect(self) -> None:
         """Tell the live projector which models wait for their build."""

@@ -10,6 +10,7 @@ def _asked(_row: Row | None, event: Recorded) -> Row:
     return {
         "rebuild_id": data["rebuild_id"],
         "models": list(data.get("models", ())),
+        "only_compare": data.get("only_compare", False),
         "actor": event.meta.actor,
         "asked_at": moment(event.recorded_at),
     }

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _QUERIES = Queries(Path(__file__).parents[1] / "history.sql")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_MANY = 2_000  # events of one story, or of the stories of one page
+_MANY = 10_000  # events of one story, or of the stories of one page
 
 
 class DatabaseEvents:

@@ -14,15 +14,17 @@ from services.query.state import Then
 if TYPE_CHECKING:
     from services.chassis.database import Record, Statements
 
+PARAMETERS = ("$as_of", "$moment", "$kept")
 _QUERIES = Queries(Path(__file__).parents[1] / "queries.sql")
 _ROWS = (
     "environments models nodes gpus instances queues strategies alerts webhooks names leases asks"
     " decisions"
 )
-_STATUSES = "node_status gpu_status model_status queue_status"
+_STATUSES = "node_status gpu_status model_status"
 _LOG = "all_events facts telemetry"
 _OF_MODELS = re.compile(rf"\brm\.({_ROWS.replace(' ', '|')})\b")
 _OF_STATUSES = re.compile(rf"\brm\.({_STATUSES.replace(' ', '|')})\b")
+_OF_QUEUES = re.compile(r"\brm\.queue_status\b")
 _OF_LOG = re.compile(rf"\blog\.({_LOG.replace(' ', '|')})\b")
 
 
@@ -55,7 +57,7 @@ def _check(row: Record, as_of: int | datetime) -> None:
 
 
 def turned(name: str) -> str:
-    """Return a named statement about now as one about then, with `$as_of` and `$moment` in it.
+    """Return a named statement about now as one about then, with PARAMETERS in it.
 
     Every model, status and log is read through the function that gives its past. A statement
     whose past has another form stands in the file under its name and `_then`.
@@ -65,6 +67,7 @@ def turned(name: str) -> str:
     now = _QUERIES[name]
     then = _OF_MODELS.sub(r"rm.\1_at($as_of)", now)
     then = _OF_STATUSES.sub(r"rm.\1_at($as_of, $moment)", then)
+    then = _OF_QUEUES.sub("rm.queue_status_at($as_of, $moment, $kept)", then)
     then = _OF_LOG.sub(r"log.\1_at($as_of)", then)
     if then == now:
         raise Refused("this is not kept of the past", field="as_of")

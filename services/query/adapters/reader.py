@@ -64,8 +64,11 @@ class DatabaseReader:
         await self._checkpoint.reach(min_position)
         if then is None:
             return _present(await self._database.fetchrow(_now(wrapper, name), *args))
-        sql, needs_moment = _then(wrapper, name, len(args))
-        more = (then.position, then.recorded_at) if needs_moment else (then.position,)
+        sql, wanted = _then(wrapper, name, len(args))
+        known = dict(
+            zip(past.PARAMETERS, (then.position, then.recorded_at, self.samples_kept), strict=True)
+        )
+        more = [known[parameter] for parameter in wanted]
         return _present(await self._database.fetchrow(sql, *args, *more))
 
 
@@ -77,11 +80,13 @@ def _now(wrapper: str, name: str) -> str:
 
 
 @cache
-def _then(wrapper: str, name: str, count: int) -> tuple[str, bool]:
-    """Return the same as of a position, and whether it wants to know when that was recorded."""
+def _then(wrapper: str, name: str, count: int) -> tuple[str, tuple[str, ...]]:
+    """Return the same as of a position, and what it wants to be given after `count` arguments."""
     sql = _wrapped(wrapper, past.turned(name), "$as_of::bigint")
-    numbered = sql.replace("$as_of", f"${count + 1}").replace("$moment", f"${count + 2}")
-    return numbered, "$moment" in sql
+    wanted = tuple(parameter for parameter in past.PARAMETERS if parameter in sql)
+    for number, parameter in enumerate(wanted, count + 1):
+        sql = sql.replace(parameter, f"${number}")
+    return sql, wanted
 
 
 def _wrapped(wrapper: str, select: str, position: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from contracts.catalogue import CATALOGUE
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -13,6 +15,9 @@ if TYPE_CHECKING:
     Point = int | datetime
 
 LAST = 2**63 - 1
+FACTS = tuple(
+    sorted({entry.event.type for entry in CATALOGUE.values() if entry.retention == "fact"})
+)
 
 
 class Reach(NamedTuple):

@@ -34,20 +34,6 @@ class Rule:
         """Return all types that are part of it."""
         return self.opens | self.closes | self.within | self.beside
 
-    def is_whole(self, types: set[str], kind: str) -> bool:
-        """Return whether events of these types are all that a `kind`'s history has of a story."""
-        beside = self.beside & _BESIDE.get(kind, frozenset())
-        return bool(types & self.opens and types & self.closes) and types >= beside
-
-
-# What of other streams concerns which kind.
-_BESIDE = {
-    "model": frozenset({"gpu.allocated"}),
-    "instance": frozenset({"gpu.allocated", "gpu.freed"}),
-    "node": frozenset({"gpu.allocated", "gpu.freed"}),
-    "gpu": frozenset({"gpu.allocated", "gpu.freed"}),
-}
-
 
 def _instance(event: Recorded) -> str:
     return f"instance/{event.data['instance_id']}"
@@ -168,32 +154,28 @@ def places(
     return sorted(found, key=lambda each: each[0], reverse=newest_first)
 
 
-def wanted(events: Iterable[Recorded], kind: str, *, all_types: bool = True) -> Wanted:
-    """Return what else belongs to the stories of a page of a `kind`'s history.
+def wanted(events: Iterable[Recorded]) -> Wanted:
+    """Return what else belongs to the stories of a page of a history.
 
-    all_types: nothing was left out of the page; then a story that begins and ends there is whole.
+    A story is read from its own stream even where the page seems to have all of it: a history
+    need not have every event of it, and what comes after its end is beyond the page.
     """
-    whole: dict[str, tuple[Rule, set[str]]] = {}
+    whole: dict[str, Rule] = {}
     edges: dict[tuple[str, str], tuple[Rule, int, int]] = {}
     for event in events:
         rule = BY_TYPE.get(event.type)
         if rule is None:
             continue
         if rule.whole:
-            whole.setdefault(rule.subject(event), (rule, set()))[1].add(event.type)
+            whole[rule.subject(event)] = rule
         else:
             key, version = (event.stream, rule.code), event.version
             _, first, last = edges.get(key, (rule, version, version))
             edges[key] = rule, min(first, version), max(last, version)
-    torn = {
-        subject: rule
-        for subject, (rule, types) in whole.items()
-        if not (all_types and rule.is_whole(types, kind))
-    }
     return Wanted(
-        tuple(torn),
+        tuple(whole),
         tuple(
-            f"{subject} {each}" for subject, rule in torn.items() for each in sorted(rule.beside)
+            f"{subject} {each}" for subject, rule in whole.items() for each in sorted(rule.beside)
         ),
         tuple(
             (stream, rule.opens, rule.closes, first, last)

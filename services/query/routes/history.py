@@ -8,7 +8,8 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import Field
 
 from contracts.http.history import Blame, History, Kind, Zoom
-from services.query.decide.asked import Asked, Blamed
+from services.chassis.errors import Refused
+from services.query.decide.asked import FACTS, Asked, Blamed
 from services.query.routes.as_of import AsOf, then_of
 from services.query.routes.cursors import Cursor, cursor_of
 from services.query.routes.reading import Page, Read, Reader, answer
@@ -32,8 +33,11 @@ class PageOfHistory(Page):
     types: list[Annotated[str, Field(max_length=2000)]] = Field(default=[], max_length=100)
 
     def asked(self, kind: Kind, id_: str, cursor: Cursor | None, then: Then | None) -> Asked:
-        """Return what is asked for."""
-        names = [name.strip() for each in self.types for name in each.split(",")]
+        """Return what is asked for; raises Refused at a type that no history has."""
+        named = [name.strip() for each in self.types for name in each.split(",")]
+        types = tuple(dict.fromkeys(name for name in named if name))
+        if strange := [name for name in types if name not in FACTS]:
+            raise Refused(f"histories have no events of type {strange[0]}", field="types")
         return Asked(
             kind,
             id_,
@@ -44,7 +48,7 @@ class PageOfHistory(Page):
             since=self.since,
             until=self.until,
             as_of=then.position if then else None,
-            types=tuple(dict.fromkeys(name for name in names if name)),
+            types=types,
             min_position=self.min_position,
         )
 

@@ -87,8 +87,9 @@ def test_off_a_terminal_it_is_plain_lines_the_sentence_first() -> None:
         "  no_free_gpu, decided at position 42, 2030-01-01 12:00:00 UTC, strategy rule,"
         " wait_s=22.04, busy_threshold_s=30"
     )
-    assert "  now  1 GPU that could serve it: in use." in lines
-    assert "  nothing that was tried (7 times) would change it" in lines
+    assert "  then  1 GPU that could serve it: in use." in lines
+    nothing = "nothing: decided again 7 times with one thing changed, it stays so"
+    assert f"  {nothing}" in lines
     assert "  7  2030-01-01 12:00:00  fact 0." in lines
     assert lines[-1] == "there is more before: quartermaster history model m-1"
 
@@ -100,6 +101,18 @@ def test_on_a_terminal_nothing_of_it_is_taken_for_markup() -> None:
         console.print(part)
     assert FOUND["sentence"] in out.getvalue()
     assert "these came closest and lost" in out.getvalue()
+
+
+def test_what_was_said_again_and_again_is_one_row_that_counts() -> None:
+    flaps = ["wants no more.", "gets none."] * 3 + ["was registered."]
+    history = [
+        {"position": 9 - k, "at": AT, "sentence": sentence} for k, sentence in enumerate(flaps)
+    ]
+    assert [(row[0], row[2]) for row in explain.gathered(history)] == [
+        ("9", "wants no more. (2 times before, since position 5)"),
+        ("8", "gets none. (2 times before, since position 4)"),
+        ("3", "was registered."),
+    ]
 
 
 def test_as_json_it_is_the_answer_itself() -> None:

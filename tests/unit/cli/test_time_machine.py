@@ -41,6 +41,7 @@ BLAMED = {
     ],
     "event_cut": True,
 }
+OF_A_MODEL = ("history", "model", "llama")
 
 
 class Gateway:
@@ -85,6 +86,30 @@ def test_every_zoom_has_its_lines(zoom):
     result, _ = run(page, "history", "node", "n1", "--zoom", zoom)
     said = "node n1 went offline: timed out" if zoom == "timeline" else "node.went_offline {}"
     assert result.output.strip().endswith(said)
+
+
+def test_a_line_names_what_it_came_of_and_led_to_so_that_blame_can_be_asked():
+    links = {"caused_by": {"position": 3}, "led_to": [{"position": 5}, {"position": 6}]}
+    item = a_line(4, "i-1 died", why="killed", **links, led_to_more=True)
+    page = {"zoom": "timeline", "items": [item], "next_cursor": None}
+    result, _ = run(page, "history", "model", "llama", "--zoom", "timeline")
+    assert result.output.strip().endswith("i-1 died: killed [of 3, led to 5 6 ...]")
+
+
+def test_a_run_says_why_it_was_begun_apart_from_how_it_ended():
+    story = {**GROUP, "code": "run", "what": "ran: killed", "why": "below its floor", "led_to": []}
+    result, _ = run({"zoom": "groups", "items": [story], "next_cursor": None}, *OF_A_MODEL)
+    assert result.output.strip().endswith("ran: killed (begun: below its floor)")
+
+
+def test_a_history_on_a_terminal_is_a_table(monkeypatch):
+    console = Console(file=StringIO(), force_terminal=True, width=100, color_system=None)
+    monkeypatch.setattr(history, "Console", lambda: console)
+    line = a_line(4, "i-1 died", led_to=[{"position": 5}])
+    run({"zoom": "timeline", "items": [line], "next_cursor": None}, *OF_A_MODEL)
+    shown = console.file.getvalue()
+    assert "when (UTC)" in shown
+    assert "i-1 died [led to 5]" in shown
 
 
 def test_json_is_what_the_gateway_said():

@@ -47,7 +47,7 @@ async def blame(events, which, *, causes=200, depth=30, effects=500, as_of=None)
 CAUSES = st.lists(st.integers(0, 22), min_size=1, max_size=20)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=80)
 @given(causes=CAUSES, data=st.data())
 async def test_following_causes_ends_whatever_the_events_say(causes, data):
     events = a_log(causes)
@@ -60,7 +60,7 @@ async def test_following_causes_ends_whatever_the_events_say(causes, data):
     assert (found.unknown is None) == (found.end == "first")
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=50)
 @given(causes=CAUSES, data=st.data())
 async def test_every_effect_s_chain_leads_back_to_it(causes, data):
     events = a_log(causes)
@@ -79,7 +79,7 @@ async def test_every_effect_s_chain_leads_back_to_it(causes, data):
     assert found.cut or of_it == {effect.position for effect in shown}
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=40)
 @given(causes=CAUSES, depth=st.integers(0, 4), effects=st.integers(0, 8), up=st.integers(0, 4))
 async def test_what_is_cut_is_marked_and_nothing_else_is(causes, depth, effects, up):
     events = a_log(causes)

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from tests.spec import Spec
 
 
+HOUR_S = 3600.0
+
+
 def why(spec: Spec[State], kind: Any, id_: str) -> Explanation:
     """Explain a subject by the story's state and log, which stay as they are."""
     before = repr(spec.state)
@@ -69,7 +72,11 @@ def changed(events: Sequence[Recorded], change: Change, now: datetime) -> tuple[
     news: list[Any]
     match change.field:
         case "mean_queue_length":
-            return folded(_lengths(events, id_, amount, now)), now
+            told = _lengths(events, id_, amount, now)
+            # What was sampled before a model was there, or in another queue, is not its own.
+            if not any(at_s > now.timestamp() - HOUR_S for at_s in state.models[id_].samples.at_s):
+                told.append(_recorded(b.sampled(id_, amount), now))
+            return folded(told), now
         case "quiet_s":
             return folded(_quiet(events, id_, amount, now)), now
         case "waits":
@@ -120,16 +127,15 @@ def _lengths(
     events: Sequence[Recorded], model_id: str, length: int, now: datetime
 ) -> list[Recorded]:
     """Return the log with every sample of the last hour as long as this."""
-    since, told, found = now - timedelta(hours=1), [], False
+    since, told = now - timedelta(seconds=HOUR_S), []
     for event in events:
         mine = event.type == q.QueueSampled.type and event.data["model_id"] == model_id
         if mine and event.recorded_at > since:
             data = {**event.data, "length": length, "published_total": None}
             told.append(replace(event, data=data))
-            found = True
         elif not mine:
             told.append(event)
-    return told if found else [*told, _recorded(b.sampled(model_id, length), now)]
+    return told
 
 
 def _quiet(events: Sequence[Recorded], model_id: str, for_s: int, now: datetime) -> list[Recorded]:

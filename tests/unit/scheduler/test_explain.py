@@ -43,7 +43,7 @@ def test_an_instance_below_its_floor_says_that_it_had_to_be_there() -> None:
     found = why(spec, "instance", the_instance(spec))
     assert found.status == "running"
     assert found.sentence == (
-        "llama runs on GPU 0 of n1 because it must have at least 1 serving and had 0."
+        "llama runs on GPU 0 of n1 because it must have at least 1 instance and had none."
     )
     assert [each.code for each in found.reasons] == ["below_floor", "started"]
     assert found.reasons[0].numbers["floor"] == 1
@@ -59,7 +59,7 @@ def test_a_busy_model_says_how_much_work_waited() -> None:
     assert found.status == "starting"
     assert found.sentence == (
         "llama is starting on GPU 0 of n1 because its queue held 20 on average, 40 s of work"
-        " (more than 30 s is busy), and no instance served it."
+        " (more than 30 s is busy), and it had no instance."
     )
     assert why(spec, "model", "llama").sentence == found.sentence
     assert why(spec, "model", "llama").status == "starting"
@@ -78,8 +78,8 @@ def test_before_it_is_recorded_a_start_is_told_as_being_decided() -> None:
     assert found.status == "starting"
     assert found.reasons[0].code == "about_to_start"
     assert found.sentence == (
-        "llama is to start on GPU 0 of n1 at this moment because it must have at least 1 serving"
-        " and had 0."
+        "llama is to start on GPU 0 of n1 at this moment because it must have at least 1 instance"
+        " and had none."
     )
     assert found.counterfactuals == ()
 
@@ -92,8 +92,11 @@ def test_a_model_without_a_gpu_says_what_is_on_the_gpus_and_how_many_more_it_tak
     found = why(spec, "model", "coder")
     assert found.status == "waiting"
     assert found.sentence == (
-        "coder has no instance because the only GPU that could serve it is not free: 1 in use."
+        "coder has no instance because the only GPU that could serve it is in use, and no other model"
+        " has an idle instance to spare."
     )
+    assert found.reasons[1].sentence == "1 GPU that could serve it is in use: 1 by llama."
+    assert found.reasons[1].numbers == {"gpus": 1, "llama": 1}
     assert found.rejected == {"held": 1}
     assert [each.sentence for each in found.alternatives] == [
         f"{the_instance(spec)} of llama: it was asked something 0 s ago (idle after 5 min)"
@@ -108,12 +111,12 @@ def test_the_queue_length_at_which_it_would_start_is_told_beside_todays() -> Non
     found = why(spec, "model", "llama")
     assert found.status == "serving"
     assert found.sentence == (
-        "llama has 1 instance and needs no more: 22 s of work is queued (more than 30 s is busy),"
-        " and 1 is all it must have."
+        "llama has 1 instance and needs no more: 22 s of work is queued for its instance (more than 30 s"
+        " is busy), and 1 instance is all it must have."
     )
     longer = would(found, "longer_queue")
     assert longer.sentence == (
-        "If the queue of llama held 16 on average, 32 s of work (11 now),"
+        "If the queue of llama held 16 on average rather than 11, 32 s of work,"
         " llama would start on GPU 0 of n2."
     )
     assert (longer.change.today, longer.change.needed, longer.change.unit) == (11, 16, "messages")
@@ -125,11 +128,11 @@ def test_the_most_instances_a_model_may_have_is_told_as_the_limit() -> None:
     spec = served(*b.a_node("n2"), busy=40)
     found = why(spec, "model", "llama")
     assert found.sentence == (
-        "llama has 1 instance and gets no further one because it has 1 instances and may have no"
-        " more than 1."
+        "llama has 1 instance and gets no further one because it may have no more than 1, though"
+        " 80 s of work is queued for its instance (more than 30 s is busy)."
     )
     assert would(found, "max_instances").sentence == (
-        "If max_instances of llama were 2 (1 now), llama would start on GPU 0 of n2."
+        "If max_instances of llama were 2 rather than 1, llama would start on GPU 0 of n2."
     )
 
 
@@ -141,11 +144,26 @@ def test_an_offline_node_is_what_a_model_waits_for() -> None:
         "If n1 were online, llama would have its instance there back."
     )
     assert would(found, "node_online").effect.code == "serves_again"
-    node = why(spec, "node", "n1")
-    assert node.sentence == "n1 went offline: it had not answered for 12 s."
-    assert node.reasons[1].code == "instance_unreachable"
-    instance = why(spec, "instance", the_instance(spec))
-    assert (instance.status, instance.counterfactuals) == ("unreachable", ())
+    assert found.sentence == (
+        "llama has no instance within reach because n1 does not answer: what runs there may still"
+        " be serving."
+    )
+    instance_id = the_instance(spec)
+    node = why(spec.after(60), "node", "n1")
+    assert node.sentence == "n1 has been offline for 60 s: it did not answer any more."
+    assert node.reasons[1].sentence == "n1 went offline: it had not answered for 12 s."
+    assert node.reasons[2].code == "instance_unreachable"
+    instance = why(spec, "instance", instance_id)
+    assert instance.status == "unreachable"
+    assert instance.sentence == (
+        "llama may still be serving on GPU 0 of n1, but n1 does not answer."
+    )
+    gpu = why(spec, "gpu", "n1:0")
+    assert gpu.sentence == (
+        f"GPU 0 of n1 is on an offline node; llama ({instance_id}) may still be serving there."
+    )
+    for each in (node, instance, gpu):
+        assert would(each, "node_online").effect.code == "serves_again"
 
 
 def test_a_node_whose_gpus_others_need_says_who_would_start_there() -> None:
@@ -178,7 +196,7 @@ def test_a_wait_after_failures_says_when_it_is_over() -> None:
     found = why(spec, "model", "llama")
     assert found.reasons[0].code == "backing_off"
     assert found.sentence.startswith(
-        "llama has no instance because its last starts failed (2 in a row, the last by exited)"
+        "llama has no instance because its last 2 attempts failed (the reason given: exited)"
     )
     soon = would(found, "time_passes")
     assert soon.change.needed is not None
@@ -210,7 +228,7 @@ def test_a_strategy_that_is_off_is_what_a_model_waits_for() -> None:
 def test_while_our_own_network_is_suspected_that_is_the_reason() -> None:
     spec = story(b.a_model(), *b.a_node(), b.silence_suspected())
     found = why(spec, "model", "llama")
-    assert "our own network is suspected" in found.sentence
+    assert "our own network is under suspicion" in found.sentence
     assert would(found, "silence_over").effect.code == "starts"
 
 
@@ -242,9 +260,9 @@ def test_a_quarantined_gpu_says_what_runs_on_it() -> None:
     spec.when_deciding().when_recorded()
     found = why(spec, "gpu", b.gpu_uuid("n1", 0))
     assert found.status == "quarantined"
-    assert found.sentence == "GPU 0 of n1 is in quarantine: process 7."
+    assert found.sentence == "GPU 0 of n1 is in quarantine (process 7)."
     assert found.reasons[1].sentence == (
-        "GPU 0 of n1 was quarantined because its node reports process 7 on it."
+        "GPU 0 of n1 was put in quarantine because its node reports process 7 on it."
     )
     assert would(found, "gpu_clean").effect.model_id == "llama"
 
@@ -266,8 +284,8 @@ def test_a_replaced_instance_says_for_whom_and_why_it() -> None:
     found = why(spec, "instance", instance_id)
     assert found.status == "stopping"
     assert found.sentence == (
-        "llama was stopped on GPU 0 of n1 because coder needed the GPU, and nobody had asked it"
-        " anything for 11 min (idle after 5 min)."
+        "llama was stopped on GPU 0 of n1 because it was idle (asked nothing for 11 min; idle after"
+        " 5 min) and coder, busy and without an instance, needed its GPU."
     )
     assert [each.code for each in found.reasons] == ["replaced", "below_floor", "started"]
     waits = why(spec, "model", "coder")
@@ -289,7 +307,7 @@ def test_what_would_end_an_instance_is_told_with_how_busy_another_must_be() -> N
     sample(spec, {"llama": 0, "coder": 1})
     found = why(spec, "instance", the_instance(spec))
     assert would(found, "longer_queue").sentence == (
-        "If the queue of coder held 16 on average, 32 s of work (1 now),"
+        "If the queue of coder held 16 on average rather than 1, 32 s of work,"
         f" {the_instance(spec)} of llama would be stopped."
     )
 
@@ -301,7 +319,7 @@ def test_how_long_nobody_may_ask_anything_before_it_is_replaced_is_told() -> Non
     found = why(spec, "instance", the_instance(spec))
     assert would(found, "quiet").change.needed == 300
     assert would(found, "quiet").sentence == (
-        "If nobody had asked llama anything for 5 min (0 s now),"
+        "If nobody had asked llama anything for 5 min rather than 0 s,"
         f" {the_instance(spec)} of llama would be stopped."
     )
     assert would(why(spec, "model", "coder"), "quiet").effect.code == "makes_room"
@@ -330,7 +348,8 @@ def test_above_the_maximum_the_newest_goes_and_says_so() -> None:
     assert (lower.change.today, lower.change.needed) == (2, 1)
     spec.given(b.model_updated(max_instances=1)).when_deciding().when_recorded()
     assert why(spec, "instance", second).sentence == (
-        "llama was stopped on GPU 0 of n2 because the model had 2 instances and may have 1."
+        "llama was stopped on GPU 0 of n2 because the model had 2 instances and may have no more"
+        " than 1."
     )
 
 
@@ -360,14 +379,17 @@ def test_a_gpu_in_use_says_by_what_and_what_would_end_that() -> None:
     sample(spec, {"llama": 0, "coder": 1})
     found = why(spec, "gpu", "n1:0")
     assert found.status == "held"
-    assert found.sentence.startswith(f"GPU 0 of n1 is held by {the_instance(spec)} of llama.")
+    assert found.sentence == (
+        f"GPU 0 of n1 is held by llama ({the_instance(spec)}) because it must have at least 1"
+        " instance and had none."
+    )
     assert would(found, "longer_queue").effect.instance_id == the_instance(spec)
 
 
 def test_a_node_counts_what_its_gpus_do() -> None:
     spec = served().given(b.a_node("n2", gpus=2))
-    assert why(spec, "node", "n2").sentence == "n2 is online; of its 2 GPUs: 2 free."
-    assert why(spec, "node", "n1").sentence == "n1 is online; of its 1 GPU: 1 in use."
+    assert why(spec, "node", "n2").sentence == "n2 is online and its 2 GPUs are free."
+    assert why(spec, "node", "n1").sentence == "n1 is online and its only GPU is in use."
 
 
 # What is asked about, and what it costs.
@@ -418,6 +440,6 @@ def test_a_fork_shares_nothing_that_may_change() -> None:
 
 
 def test_every_clause_reads_with_its_numbers_and_without() -> None:
-    for full, short in CLAUSES.values():
-        assert full
-        assert "{" not in short or short == full
+    for *_, without in CLAUSES.values():
+        assert without
+        assert "{" not in without

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.spec import Spec
 
 NUMBERS = frozenset({"mean_queue_length", "quiet_s", "free_gpus", "waits"})
-UNKNOWN = re.compile(r"\{|\}|None| {2}")
+UNKNOWN = re.compile(r"\{|\}|None| {2}|: \.|\.\.|, ,")
 
 
 def reads_well(found: Any) -> None:

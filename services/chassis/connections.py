@@ -1,0 +1,52 @@
+"""Connections that can be cut: a reader who takes nothing keeps nothing of ours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from starlette.types import Receive, Scope, Send
+
+_ABORT = "quartermaster.abort"
+
+
+def abort(scope: Scope) -> None:
+    """Cut a request's connection at once, with what was not sent yet; elsewhere than here: no-op.
+
+    Ending the answer is not enough: the server would wait until the reader took the rest.
+    """
+    cut: Callable[[], None] | None = scope.get("extensions", {}).get(_ABORT)
+    if cut is not None:
+        cut()
+
+
+def _cuttable(app: Any, transport: asyncio.Transport) -> Any:
+    async def with_abort(scope: Scope, receive: Receive, send: Send) -> None:
+        scope.setdefault("extensions", {})[_ABORT] = transport.abort
+        await app(scope, receive, send)
+
+    return with_abort
+
+
+class CuttableHttp(HttpToolsProtocol):
+    """HTTP/1.1 whose connections can be cut."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Tell every request on this connection how to cut it."""
+        super().connection_made(transport)
+        self.app = _cuttable(self.app, transport)
+
+
+class CuttableWebSockets(WebSocketsSansIOProtocol):
+    """WebSockets whose connections can be cut."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Tell the application how to cut it."""
+        super().connection_made(transport)
+        self.app = _cuttable(self.app, transport)
