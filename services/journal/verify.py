@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import orjson
 
 from services.journal.digest import EPOCH, leaf
+from services.journal.invariants import Invariants
 from services.journal.records import never_mind
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ class Checker:
         self._told: dict[str, tuple[int, Mapping[str, Any]]] = {}
         self._moment: datetime = EPOCH
         self._sealed_before = {seal.partition for seal in seals}
+        self.invariants = Invariants()
         self.see(seals)
 
     def see(self, seals: Sequence[Seal]) -> None:
@@ -144,7 +146,12 @@ class Checker:
         if row["recorded_at"] < self._moment:
             return f"it was recorded before the one ahead of it, at {row['recorded_at']}"
         self._moment = row["recorded_at"]
-        return self._wrong_version(row) or self._wrong_hash(row)
+        return self._wrong_version(row) or self._wrong_hash(row) or self._broken(row)
+
+    def _broken(self, row: Any) -> str | None:
+        """Return which promise of the control plane the row breaks."""
+        found = self.invariants.apply(row)
+        return f"{found[0].invariant}: {found[0].detail}" if found else None
 
     def _wrong_version(self, row: Any) -> str | None:
         stream, version = row["stream"], row["version"]

@@ -71,7 +71,7 @@ class People:
 
     async def ask(self) -> None:
         """Ask for an instance to be started or stopped by hand."""
-        world, log = self._world, self._world.log.invariants
+        world, log = self._world, self._world.log.checker.invariants
         wanted = sorted(log.requested.keys() - log.ended)
         if wanted and world.between(0, 1) < 0.6:
             instance_id = wanted[-1] if world.between(0, 1) < 0.5 else world.pick(wanted)

@@ -9,7 +9,7 @@ from services.chassis import wire
 from services.chassis.errors import Unavailable
 from services.chassis.memory import MemoryBroker, MemoryBus, _Letter
 from services.journal.adapters.memory import MemoryLog
-from services.journal.invariants import Invariants
+from services.journal.verify import Checker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -85,7 +85,8 @@ class SimLog(MemoryLog):
         super().__init__(clock)
         self.sky, self.broker, self.is_up = sky, broker, True
         self.lives: Callable[[str], bool] = lambda _: False
-        self.invariants = Invariants()
+        self.checker = Checker()
+        self._ids: set[str] = set()
         self.recorded: list[Recorded] = []
 
     async def append(self, commands: Sequence[Command]) -> list[Verdict]:
@@ -133,8 +134,13 @@ class SimLog(MemoryLog):
             self.recorded.append(event)
             if event.data.get("replaced_by"):
                 self.sky.happened["replaced"] += 1
-            for found in self.invariants.apply(event):
-                self.sky.violate(f"{found.invariant} at {found.position}: {found.detail}")
+            if event.event_id in self._ids:
+                self.sky.violate(f"L2 at {event.position}: {event.event_id} comes twice")
+            self._ids.add(event.event_id)
+            if not self.checker.check(row):
+                self.sky.violate(f"at {event.position}: {self.checker.report.problem}")
+                self.checker.report.ok = True
+                self.checker.report.head = event.position
             if event.type in ENDS and self.lives(event.data["instance_id"]):
                 self.sky.violate(
                     f"G3 at {event.position}: {event.type}, and {event.data['instance_id']} runs"

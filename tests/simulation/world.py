@@ -120,7 +120,7 @@ class World:
             for number, machine in enumerate(self.machines)
             for body in machine.living
         }
-        holders = self.log.invariants.holders
+        holders = self.log.checker.invariants.holders
         for gpu in sorted(holders.keys() | truth.keys()):
             body, holder = truth.get(gpu), holders.get(gpu)
             if body is None or body.instance_id != holder or body.ready_at > now:

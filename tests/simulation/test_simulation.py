@@ -1,0 +1,46 @@
+"""Seeded accidents: no promise breaks, all heals, every seed is repeatable, and mutants are found."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.mutants import no_fence_and_no_versions, no_known_ids
+from tests.simulation.world import run
+
+ROOT = Path(__file__).parents[2]
+ONE = "import sys; from tests.simulation.world import run; print(run(int(sys.argv[1])).trace)"
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_happens_no_promise_breaks_and_all_heals(seed):
+    outcome = run(seed)
+    assert outcome.violations == (), f"just simulate seeds=1 first={seed} mutants=0"
+    assert outcome.events > 50
+
+
+def test_a_seed_tells_the_same_story_under_any_hash_seed():
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", ONE, "5"],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for hash_seed in ("0", "777")
+    }
+    assert told == {run(5).trace + "\n"}
+
+
+def test_seeds_tell_different_stories():
+    assert run(1).trace != run(2).trace
+
+
+@pytest.mark.parametrize("mutant", [no_fence_and_no_versions, no_known_ids])
+def test_a_safeguard_that_is_missing_is_found(mutant):
+    with mutant():
+        assert any(run(seed).violations for seed in range(5))
