@@ -31,6 +31,14 @@ up *args: setup
 test *args: setup lint contracts-check
     "{{python}}" -m pytest -n 2 --dist loadfile --no-loadscope-reorder "$@"
 
+# The console in real Chromium, which is installed when it is missing and we are root.
+test-browser *args: setup
+    "{{python}}" -m pytest tests/browser/console.py "$@"
+
+# Get the console's vendored scripts anew, as the lock file says.
+vendor: setup
+    "{{python}}" -m deploy.vendor fetch
+
 # Style, types and architecture.
 lint: setup
     "{{python}}" -m ruff check .

@@ -102,6 +102,11 @@ _ENTRIES = (
     _fact(alert.AlertDeliveryFailed, "alerter", lease="alerter"),
     _fact(alert.WebhookRegistered, "gateway"),
     _fact(alert.WebhookDeleted, "gateway"),
+    _fact(alert.WebhookTestAsked, "gateway"),
+    _fact(alert.WebhookResendAsked, "gateway"),
+    _fact(alert.AlertRuleConfigured, "gateway"),
+    _fact(alert.SilenceBegun, "gateway"),
+    _fact(alert.SilenceLifted, "gateway"),
     _fact(account.AccountRegistered, "gateway"),
     _fact(account.AccountRoleChanged, "gateway"),
     _fact(account.AccountPasswordChanged, "gateway"),
@@ -114,6 +119,8 @@ _ENTRIES = (
     _fact(control.SecretRotated, "vault", "gateway"),
     _fact(control.FoldSkipped, "gateway"),
     _fact(control.RebuildAsked, "gateway"),
+    _fact(control.ParkedRetried, "journal"),
+    _fact(control.ParkedDropped, "journal"),
     _fact(log.LogPartitionSealed, "journal"),
 )
 

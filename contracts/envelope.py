@@ -54,6 +54,7 @@ class Draft:
 
     expected_version: the stream's version before this event; 0 means the stream must be new.
     causation_id: the event that led to it. correlation_id: the first event of that chain.
+    trace: the span it was decided in; whoever proposes it knows, and no decision sets it.
     """
 
     stream: str
@@ -61,6 +62,7 @@ class Draft:
     expected_version: int | None = None
     causation_id: str | None = None
     correlation_id: str | None = None
+    trace: str | None = None
 
     def because(self, cause: Cause | None) -> Draft:
         """Return the same with what led to it; None: nothing in the log did."""

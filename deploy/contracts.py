@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from contracts import manifests
 from contracts.catalogue import CATALOGUE, Entry
 from contracts.compat import breaks
 from contracts.http.webhook import AlertMessage
@@ -40,6 +41,7 @@ def generated() -> dict[Path, str]:
         for entry in CATALOGUE.values()
     }
     files[SCHEMAS / WEBHOOK_SCHEMA] = _text(AlertMessage.model_json_schema())
+    files[CONTRACTS / "manifests.json"] = _text(manifests.schema())
     files[CONTRACTS / "asyncapi.json"] = _text(asyncapi())
     files[CONTRACTS / "openapi.json"] = _text(openapi.of_gateway())
     files[CONTRACTS / "openapi.agent.json"] = _text(openapi.of_agent())

@@ -33,6 +33,7 @@ def of_gateway() -> dict[str, Any]:
         reads=_NOTHING,
         journal=_NOTHING,
         scheduler=_NOTHING,
+        workers=_NOTHING,
         envelopes=Envelopes(API, lambda: datetime.now(UTC)),
         targets=Targets(anywhere, anywhere),
         proxies=Proxies(anywhere),

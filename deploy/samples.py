@@ -92,6 +92,8 @@ VALUES: dict[str, Any] = {
     "supported_models": ["llama", "whisper"],
     "template": "vllm",
     "unacknowledged": 3,
+    "at": "2026-11-21T12:00:00Z",
+    "until": "2026-11-21T14:00:00Z",
     "url": "https://hooks.example/quartermaster",
     "username": "sampler",
     "utilization_percent": 87.5,
@@ -121,6 +123,8 @@ PARTICULAR: dict[str, dict[str, Any]] = {
     "AlertDeliveryFailed": {"status_code": 503, "gives_up": False, "error": "status 503"},
     "InstanceStartFailed": {"error": "the worker ended with 1 before it was ready"},
     "KeyCreated": {"role": "operator", "permissions": ["read"]},
+    "AlertRuleConfigured": {"rule": "queue_growth", "limits": {"factor": 3.0}},
+    "SilenceBegun": {"because": "the rack is being moved"},
 }
 CODES = {"Reason": "busy_queue", "Alternative": "gpu_taken", "InstanceStartFailed": "exited"}
 

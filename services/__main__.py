@@ -8,6 +8,7 @@ from importlib import import_module
 SERVICES = (
     "agent",
     "alerter",
+    "console",
     "deployer",
     "gateway",
     "journal",

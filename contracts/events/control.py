@@ -59,3 +59,32 @@ class RebuildAsked(Event):
     rebuild_id: Id
     models: tuple[Id, ...] = ()
     only_compare: bool = False
+
+
+class ParkedRetried(Event):
+    """An admin had a parked message judged again, under its proposer's name: it is recorded now.
+
+    reason: why it was parked. digest: SHA-256 of the message, hex. events: how many it holds.
+    """
+
+    type = "parked.retried"
+    parked_id: Id
+    proposer: Name
+    reason: Id
+    digest: Name
+    events: Count
+
+
+class ParkedDropped(Event):
+    """An admin threw a parked message away; what it said is recorded nowhere.
+
+    because: the admin's own words. Otherwise as `parked.retried`.
+    """
+
+    type = "parked.dropped"
+    parked_id: Id
+    proposer: Name
+    reason: Id
+    digest: Name
+    events: Count
+    because: Text

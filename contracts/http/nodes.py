@@ -26,7 +26,7 @@ AgentUrl = Annotated[
 GpuIds = Annotated[tuple[Whole, ...], Field(max_length=1024), AfterValidator(_in_order)]
 
 
-def _with_agent_url(given: Any) -> Any:
+def with_agent_url(given: Any) -> Any:
     """Accept host and port, as the first platform had them, for the agent's URL."""
     if not isinstance(given, dict) or "host" not in given or "agent_url" in given:
         return given
@@ -48,7 +48,7 @@ class NewNode(Body):
     @model_validator(mode="before")
     @classmethod
     def _host_and_port(cls, given: Any) -> Any:
-        return _with_agent_url(given)
+        return with_agent_url(given)
 
 
 class NodeChanges(Changes):
@@ -63,7 +63,7 @@ class NodeChanges(Changes):
     @model_validator(mode="before")
     @classmethod
     def _host_and_port(cls, given: Any) -> Any:
-        return _with_agent_url(given)
+        return with_agent_url(given)
 
 
 class KillProcess(Body):

@@ -6,8 +6,9 @@ import base64
 import binascii
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, SecretStr, StringConstraints
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints, model_validator
 
+from contracts.events.alert import WebhookKind
 from contracts.http.gateway import Body, Changes
 
 WebhookUrl = Annotated[
@@ -36,11 +37,27 @@ def _signs(secret: SecretStr) -> SecretStr:
 SigningSecret = Annotated[SecretStr, Field(max_length=200), AfterValidator(_signs)]
 
 
+BearerToken = Annotated[SecretStr, Field(min_length=1, max_length=2000)]
+
+
 class NewWebhook(Body):
-    """POST /webhooks; without a secret one is made, and shown in this answer only."""
+    """POST /webhooks; a standard one without a secret gets one, shown in this answer only.
+
+    kind: alertmanager is the address of an Alertmanager (its API's path is added), and takes a
+    bearer token where it wants one.
+    """
 
     url: WebhookUrl
+    kind: WebhookKind = "standard"
     secret: SigningSecret | None = None
+    bearer_token: BearerToken | None = None
+
+    @model_validator(mode="after")
+    def _one_way_to_be_believed(self) -> NewWebhook:
+        wrong = self.bearer_token if self.kind == "standard" else self.secret
+        if wrong is not None:
+            raise ValueError("a standard webhook takes a secret, an alertmanager a bearer_token")
+        return self
 
 
 class WebhookChanges(Changes):
@@ -48,4 +65,5 @@ class WebhookChanges(Changes):
 
     url: WebhookUrl = ""
     secret: SigningSecret | None = None
+    bearer_token: BearerToken | None = None
     rotate_secret: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-BENCHMARKS = ("log", "react", "restart", "history", "rebuild", "backup", "http")
+BENCHMARKS = ("log", "react", "restart", "history", "rebuild", "backup", "http", "memory")
 
 
 def main() -> int:

@@ -90,8 +90,11 @@ def numbers(costs: dict[str, Cost]) -> dict[str, float]:
     }
 
 
+COLUMNS = ("read", "live p99 ms", "as_of p50 ms", "as_of p99 ms", "worst ms")
+
+
 def rows(costs: dict[str, Cost]) -> list[tuple[str, float, float, float, float]]:
-    """Return a row for each read, the slowest first: live p99, then the past's p50, p99, worst."""
+    """Return a row for each read under COLUMNS, the slowest first."""
     made = [
         (
             name,

@@ -26,8 +26,8 @@ from services.chassis.proposer import Proposer
 
 TOKEN = "a-token-of-this-benchmark"  # noqa: S105 (it opens a gateway that lives for a minute)
 NODES, CALLERS = 50, 8
-ROUNDS, PER_ROUND, COMMANDS = 10, 200, 1500
-READERS, BATCH, BATCHES = 50, 100, 60
+ROUNDS, PER_ROUND, COMMANDS = 8, 96, 600
+READERS, BATCH, BATCHES = 50, 100, 40
 STEADY_S, STEADY_PER_S = 6.0, 50
 READY_S, DRAIN_S = 60.0, 120.0
 

@@ -39,14 +39,15 @@ async def run(engines: Engines, events: int, mix: str) -> None:
     await (fill(log, events) if mix == "churn" else live(journal, events))
     url = engines.urls("projector")["QM_DATABASE_URL"]
     database = await connect_pool(url, service="projector", max_size=6, command_timeout_s=600)
-    projected_s = await _projected(database)
-    rounds = [await _rebuilt(log, database, number) for number in range(ROUNDS)]
+    projected_s = await projected(database)
+    rounds = [await rebuilt(log, database, number) for number in range(ROUNDS)]
     await database.close()
     await journal.close()
     _report(events, mix, projected_s, rounds)
 
 
-async def _projected(database: Database) -> float:
+async def projected(database: Database) -> float:
+    """Project what is recorded by now, and return how long it took (s)."""
     from services.projector.service import project_all  # noqa: PLC0415 (imports a whole service)
 
     begun = time.perf_counter()
@@ -54,7 +55,7 @@ async def _projected(database: Database) -> float:
     return time.perf_counter() - begun
 
 
-async def _rebuilt(log: PostgresLog, database: Database, number: int) -> dict[str, float]:
+async def rebuilt(log: PostgresLog, database: Database, number: int) -> dict[str, float]:
     """Order a rebuild of everything, carry it out, and return the seconds of each phase."""
     from services.projector.service import Parts, Sizes  # noqa: PLC0415 (the same)
 

@@ -56,6 +56,7 @@ class Run:
             await self._first_instances(load)
             self.ready_s = time.time() - psutil.Process().create_time()
             self.show.say(f"ready after {self.ready_s:.1f} s at {self.platform.gateway_url}")
+            self.show.say(f"console at {self.platform.console_url}")
             return await self._under_load(engines, load)
         finally:
             self.show.close()

@@ -1,0 +1,1 @@
+"""Adapters of the console: the gateway."""

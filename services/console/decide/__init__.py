@@ -1,0 +1,1 @@
+"""Pure: what the API says becomes what a page shows."""

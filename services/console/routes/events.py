@@ -1,0 +1,77 @@
+"""The log itself: its newest events, and those that come while one looks."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from services.console.decide.histories import event_rows
+from services.console.routes.pages import names
+from services.console.routes.visiting import Visit, VisitHere, good
+
+router = APIRouter()
+WANTED, A_PAGE, AT_MOST_READS = 100, 200, 12
+FAMILIES = (
+    "instance", "gpu", "model", "node", "queue", "strategy", "alert", "environment", "fleet",
+    "process", "webhook", "account", "key", "lease",
+)  # fmt: skip
+# What comes every few seconds from every node and queue hides everything else.
+TELEMETRY = frozenset({"queue.sampled", "node.reported"})
+
+
+@router.get("/events")
+async def events(visit: VisitHere, family: str = "", before: str = "") -> Response:
+    """Show the newest events, without telemetry unless it is asked for."""
+    bar, known = await asyncio.gather(visit.bar(), known_names(visit))
+    chosen = family if family in FAMILIES else ""
+    end = int(before) if before.isdecimal() and len(before) < 16 else bar.position + 1  # noqa: PLR2004
+    with_telemetry = visit.request.query_params.get("telemetry") == "on"
+    found = await newest(visit, chosen, end, with_telemetry=with_telemetry)
+    return await visit.page(
+        "events.html",
+        bar,
+        title="Events",
+        rows=event_rows(reversed(found), known, bar.at),
+        families=FAMILIES,
+        family=chosen,
+        with_telemetry=with_telemetry,
+        earlier=found[0]["position"] if found and found[0]["position"] > 1 else None,
+    )
+
+
+async def known_names(visit: Visit) -> dict[str, str]:
+    """Return the names of whatever events are about, by id."""
+    lists = await asyncio.gather(
+        *(visit.all(path) for path in ("/models", "/nodes", "/environments"))
+    )
+    return {id_: name for found in lists for id_, name in names(found).items()}
+
+
+async def newest(
+    visit: Visit, family: str, end: int, *, with_telemetry: bool
+) -> list[dict[str, Any]]:
+    """Return the newest events before a position, oldest first.
+
+    The log is read forward; so a window before the end is read, and a wider one before that,
+    until there is enough.
+    """
+    found: list[dict[str, Any]] = []
+    width = A_PAGE
+    for _ in range(AT_MOST_READS):
+        begin = max(0, end - 1 - width)
+        answer = await visit.ask("/events", after=begin, limit=A_PAGE)
+        page = [each for each in good(answer).data["items"] if int(each["position"]) < end]
+        found = [each for each in page if _wanted(each, family, with_telemetry)] + found
+        end = begin + 1
+        if len(found) >= WANTED or end <= 1:
+            break
+    return found[-WANTED:]
+
+
+def _wanted(event: dict[str, Any], family: str, with_telemetry: bool) -> bool:
+    type_ = str(event["type"])
+    if family and not type_.startswith(f"{family}."):
+        return False
+    return with_telemetry or type_ not in TELEMETRY

@@ -1,0 +1,144 @@
+"""The console in real Chromium, over a fake gateway: `just test-browser`.
+
+Not collected by `just test`: on a bare machine the browser's package alone takes minutes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+from playwright.async_api import async_playwright, expect
+
+from deploy.local.chromium import find_or_get
+from services.chassis.clock import SystemClock
+from services.chassis.http import serve
+from services.console.adapters.gateway import Told
+from services.console.routes import application
+from tests.fake_gateway import TOKEN, FakeGateway, an_event
+from tests.unit.console.door import ASSETS, a_house
+
+expect.set_options(timeout=20_000)  # a machine may be busy
+PAGES = ("/", "/environments", "/models", "/nodes", "/deployments", "/scheduling", "/events",
+         "/alerts", "/models/mdl-1", "/nodes/nod-1", "/gpus/GPU-0", "/instances/i-1")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+async def chromium():
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=find_or_get(), args=["--no-sandbox"]
+        )
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+async def gateway():
+    return FakeGateway()
+
+
+@pytest.fixture
+async def url(gateway):
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port = found.getsockname()[1]
+    stop = asyncio.Event()
+    app = application(a_house(gateway, SystemClock()), ASSETS)
+    serving = asyncio.create_task(serve(app, "127.0.0.1", port, stop))
+    yield f"http://127.0.0.1:{port}"
+    stop.set()
+    await serving
+
+
+@pytest.fixture
+async def page(chromium, url):
+    """A page that is logged in; whatever the browser complains of fails the test."""
+    context = await chromium.new_context(viewport={"width": 1280, "height": 900})
+    page = await context.new_page()
+    complaints: list[str] = []
+    page.on(
+        "console",
+        lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None,
+    )
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    await page.goto(f"{url}/login")
+    await page.click("summary")
+    await page.fill("[name=token]", TOKEN)
+    await page.click("button.primary")
+    await expect(page.locator("#fleet-h")).to_be_visible()
+    yield page
+    assert complaints == []
+    await context.close()
+
+
+async def test_every_page_is_drawn_without_a_complaint_at_every_width(page, url):
+    for width in (1280, 768, 390):
+        await page.set_viewport_size({"width": width, "height": 844})
+        for path in PAGES:
+            await page.goto(url + path)
+            await expect(page.locator("main")).to_be_visible()
+            assert await page.evaluate("document.documentElement.scrollWidth") <= width, path
+
+
+async def test_a_page_goes_on_by_itself_and_shows_events_as_they_come(page, url, gateway):
+    gateway.says["/queues"][0]["length"] = 77
+    gateway.told.put_nowait(Told(101, an_event(101)))
+    await expect(page.locator("#q-mdl-1")).to_contain_text("77")
+    await page.goto(f"{url}/events")
+    await expect(page.locator("#pulse")).to_have_attribute("data-state", "live")
+    await expect(page.locator("#e100")).to_be_visible()
+    gateway.told.put_nowait(Told(102, an_event(102)))
+    gateway.told.put_nowait(Told(103, an_event(103)))
+    await expect(page.locator("#event-rows tr").first).to_have_attribute("id", "e103")
+
+
+async def test_the_slider_goes_through_the_past_and_back(page, gateway):
+    await page.locator("#slider").focus()
+    for _ in range(3):
+        await page.keyboard.press("ArrowLeft")
+    await expect(page.locator(".banner:not(.lost)")).to_contain_text("position 97")
+    assert "as_of=97" in page.url
+    assert any(sent.get("as_of") == "97" for _, sent in gateway.asked)
+    await page.click("text=Back to live")
+    await expect(page.locator("#pulse")).to_have_attribute("data-state", "live")
+
+
+async def test_an_action_is_asked_and_then_done_once(page, url, gateway):
+    await page.goto(f"{url}/deployments")
+    await page.click("text=Stop")
+    await expect(page.locator("#dialog")).to_contain_text("Stop i-1 of llama?")
+    await page.keyboard.press("Escape")
+    await page.click("text=Stop")
+    await page.click("#dialog button.grave")
+    await expect(page.locator("[data-done]")).to_contain_text("Asked to stop")
+    assert [each[:2] for each in gateway.done] == [("POST", "/nodes/nod-1/models/stop")]
+
+
+async def test_the_keyboard_finds_and_goes_everywhere(page, url):
+    await page.keyboard.press("/")
+    await page.keyboard.type("llama")
+    await expect(page.locator("#hits [aria-selected=true]")).to_contain_text("llama")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("h1")).to_have_text("llama")
+    await page.keyboard.press("g")
+    await page.keyboard.press("n")
+    await expect(page.locator("h1")).to_have_text("Nodes")
+    await page.keyboard.press("Control+k")
+    await expect(page.locator("#palette-input")).to_be_focused()
+
+
+async def test_the_theme_is_the_systems_until_it_is_chosen_and_then_kept(page, url):
+    ground = "getComputedStyle(document.body).backgroundColor"
+    await page.emulate_media(color_scheme="dark")
+    dark = await page.evaluate(ground)
+    await page.click("[data-theme-switch]")
+    light = await page.evaluate(ground)
+    assert light != dark
+    await page.goto(f"{url}/models")
+    assert await page.evaluate(ground) == light
+
+
+async def test_the_large_chart_is_drawn(page, url):
+    await page.goto(f"{url}/models/mdl-1")
+    await expect(page.locator("#chart canvas")).to_be_visible()
