@@ -140,3 +140,8 @@ class MemoryEvents:
             found.append(cause)
             event = cause
         return found
+
+    async def first(self, position: int) -> Recorded | None:
+        chain = await self.chain(position, len(self.log))
+        first = chain[-1] if chain else self.log[position - 1]
+        return None if first.meta.causation_id else first

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from services.alerter.adapters.journal import JournalOverBus
 from services.alerter.adapters.webhook import WebhookDoor
 from services.alerter.decide import RETRIES_S
-from services.alerter.handlers import Alerter, Pace, Watchman
+from services.alerter.handlers import Alerter, Ears, Gauge, Pace, Post, Watchman
 from services.alerter.settings import Settings
-from services.alerter.state import Limits, State
+from services.alerter.state import Limits, State, View
 from services.chassis import bus
 from services.chassis.clock import LogClock
 from services.chassis.folding import Folding
@@ -63,10 +64,17 @@ async def _lead(context: Context, broker: Bus, settings: Settings, door: Webhook
     proposer = Proposer(broker, NAME, context.clock)
     leadership = Leadership(broker, proposer, NAME, holder, folding)
     pace = _pace(settings)
-    alerter = Alerter(state, folding, proposer, door, secrets, context.health, pace)
-    watchman = Watchman(state, holder, follower, door, secrets, context.clock)
+    gauge = Gauge(
+        JournalOverBus(broker),
+        lambda lag, well: View(state, folding.now(), pace.limits, lag, well),
+    )
+    post = Post(door, secrets, pace.per_webhook)
+    alerter = Alerter(state, folding, proposer, post, gauge, context.health, pace)
+    ears = Ears(follower, gauge)
+    watchman = Watchman(state, holder, ears, door, secrets, context.clock, pace)
     async with Together() as tasks:
         tasks.create_task(lead(leadership, folding, alerter.act))
+        tasks.create_task(gauge.watch(context.clock, settings.alert_lag_interval))
         silence_s = settings.log_silence_after
         tasks.create_task(watchman.watch(silence_s, look_s=min(1.0, silence_s / 4)))
 
@@ -76,12 +84,12 @@ def _pace(settings: Settings) -> Pace:
         limits=Limits(
             growth_recent_s=settings.queue_growth_recent,
             growth_before_s=settings.queue_growth_before,
-            growth_factor=settings.queue_growth_factor,
-            growth_messages=settings.queue_growth_messages,
+            calm_scale=settings.alert_calm_scale,
         ),
         tick_s=settings.alert_tick,
         retries_s=tuple(wait_s * settings.webhook_retry_scale for wait_s in RETRIES_S),
         per_webhook=settings.webhook_parallel,
+        remind_s=settings.alertmanager_resend,
     )
 
 

@@ -31,11 +31,19 @@ class Settings(SnapshotSettings):
     queue_growth_before: Seconds = Field(
         default=1800.0, description="Seconds before that, which it is compared with."
     )
-    queue_growth_factor: Annotated[float, Field(ge=1)] = Field(
-        default=2.0, description="How many times longer than before is abnormal."
+    alert_calm_scale: Annotated[float, Field(ge=0, le=100)] = Field(
+        default=1.0,
+        description="Stretches or shortens how long all must be over before it is resolved; a"
+        " rule's own limits are changed over HTTP.",
     )
-    queue_growth_messages: Annotated[float, Field(ge=0)] = Field(
-        default=10.0, description="Mean length (messages) that is never abnormal; more is quieter."
+    alert_lag_interval: Seconds = Field(
+        default=5.0,
+        description="Seconds between questions to the journal of who is behind and what is parked.",
+    )
+    alertmanager_resend: Annotated[float, Field(gt=0, le=3600)] = Field(
+        default=60.0,
+        description="Seconds after which an Alertmanager is told again what is open; it believes"
+        " that for four times as long. Longer spares it, shorter forgets sooner what is over.",
     )
     webhook_retry_scale: Annotated[float, Field(gt=0, le=100)] = Field(
         default=1.0,

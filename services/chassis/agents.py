@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,10 +15,13 @@ import orjson
 from pydantic import BaseModel, ValidationError
 
 from contracts.http.agent import InstanceAnswer, Killed, NodeStatus
+from services.chassis import tracing
 from services.chassis.errors import Conflict, NotFound, QuartermasterError, Refused, Unavailable
 from services.chassis.targets import PRIVATE_NETWORKS, AllowList
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Mapping
+
     from contracts.http.agent import KillCommand, StartCommand, StopCommand
 
 MAX_ANSWER_BYTES = 1024 * 1024
@@ -106,6 +110,27 @@ class Agent:
         """Ask for a process to be killed."""
         return await self._ask("POST", f"processes/{pid}/kill", Killed, command)
 
+    async def logs(self, instance_id: str, tail: int, *, follow: bool) -> AsyncIterator[bytes]:
+        """Return a worker's last lines, and with `follow` what comes, until it ends."""
+        path = f"instances/{instance_id}/logs?tail={tail}&follow={'true' if follow else 'false'}"
+        with self._mapped():
+            async with asyncio.timeout(self._access.answer_s):
+                response = await self._send("GET", path, None)
+                if response.status_code >= HTTPStatus.BAD_REQUEST:
+                    try:
+                        raise _problem(response.status_code, await _bounded(response))
+                    finally:
+                        await response.aclose()
+        return self._rest(response)
+
+    async def _rest(self, response: httpx2.Response) -> AsyncIterator[bytes]:
+        try:
+            with self._mapped():
+                async for chunk in response.aiter_raw():
+                    yield chunk
+        finally:
+            await response.aclose()
+
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
@@ -119,13 +144,19 @@ class Agent:
         *,
         wait_s: float = 0.0,
     ) -> _Answer:
-        """Return the parsed answer; every failure on the way becomes one of our errors."""
-        try:
+        """Return the parsed answer."""
+        with self._mapped():
             async with asyncio.timeout(wait_s + self._access.answer_s):
                 status, body = await self._exchange(method, path, command)
             if status >= HTTPStatus.BAD_REQUEST:
                 raise _problem(status, body)
             return shape.model_validate_json(body)
+
+    @contextmanager
+    def _mapped(self) -> Iterator[None]:
+        """Turn every failure on the way into one of our errors."""
+        try:
+            yield
         except QuartermasterError:
             raise
         except TimeoutError as error:
@@ -143,20 +174,37 @@ class Agent:
     async def _exchange(
         self, method: str, path: str, command: BaseModel | None
     ) -> tuple[int, bytes]:
-        base = self._base or await self._checked()
-        content = None if command is None else command.model_dump_json().encode()
-        request = self._http.build_request(
-            method,
-            f"{base}/{path}",
-            content=content,
-            headers={"host": self._name, "content-type": "application/json"},
-            extensions={"sni_hostname": httpx2.URL(self._url).host},
-        )
-        response = await self._http.send(request, stream=True)
+        response = await self._send(method, path, command)
         try:
             return response.status_code, await _bounded(response)
         finally:
             await response.aclose()
+
+    async def _send(self, method: str, path: str, command: BaseModel | None) -> httpx2.Response:
+        base = self._base or await self._checked()
+        with tracing.calling(method, base.host, base.port) as call:
+            response = await self._http.send(
+                self._request(base, method, path, command, call.headers), stream=True
+            )
+            call.status = response.status_code
+            return response
+
+    def _request(
+        self,
+        base: httpx2.URL,
+        method: str,
+        path: str,
+        command: BaseModel | None,
+        trace: Mapping[str, str],
+    ) -> httpx2.Request:
+        content = None if command is None else command.model_dump_json().encode()
+        return self._http.build_request(
+            method,
+            f"{base}/{path}",
+            content=content,
+            headers={"host": self._name, "content-type": "application/json", **trace},
+            extensions={"sni_hostname": httpx2.URL(self._url).host},
+        )
 
     async def _checked(self) -> httpx2.URL:
         """Return the base URL with the name replaced by its checked address."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from services.chassis import metering, tracing
 from services.chassis.errors import Unavailable
 from services.chassis.supervision import Together
 
@@ -77,13 +78,18 @@ class Folding:
         """Fold for ever; when it ends after all, nobody is left waiting."""
         self._has_ended = False
         try:
-            if self._keeper is None:
-                await self._follow()
-            else:
-                await self._follow_and_keep(self._keeper)
+            with metering.gauge("quartermaster.follower.lag", self._lag):
+                if self._keeper is None:
+                    await self._follow()
+                else:
+                    await self._follow_and_keep(self._keeper)
         finally:
             self._has_ended = True
             self._wake()
+
+    def _lag(self) -> list[tuple[float, dict[str, str]]]:
+        behind = max(0, self._follower.head - self._follower.position)
+        return [(behind, {"quartermaster.follower": self._service})]
 
     async def _follow_and_keep(self, keeper: Keeper[Any]) -> None:
         moment = await keeper.restore(self._follower)
@@ -131,6 +137,7 @@ class Folding:
     async def _fold(self, event: Recorded) -> None:
         if event.position in self._skips:
             return
+        tracing.remember(event)
         try:
             self._apply(event)
         except Exception as error:  # noqa: BLE001 (whatever the fold raises, it stops here)

@@ -9,9 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import structlog
+from opentelemetry import trace
 
 if TYPE_CHECKING:
-    from structlog.typing import EventDict, WrappedLogger
+    from collections.abc import Callable, Mapping
+
+    from structlog.typing import EventDict, Processor, WrappedLogger
+
+    Shipping = Callable[[Mapping[str, Any]], None]
 
 HIDDEN = "***"
 SECRET_NAMES = re.compile(
@@ -28,10 +33,11 @@ SECRET_TEXTS = (
 
 def redact(_: WrappedLogger, __: str, entry: EventDict) -> EventDict:
     """Hide values named like secrets, and secrets inside of texts, however deep they lie."""
-    return {name: _without_secrets(name, value) for name, value in entry.items()}
+    return {name: without_secrets(name, value) for name, value in entry.items()}
 
 
-def _without_secrets(name: str, value: Any) -> Any:
+def without_secrets(name: str, value: Any) -> Any:
+    """Return a value as it may leave the process."""
     if SECRET_NAMES.search(name):
         return HIDDEN
     if isinstance(value, str):
@@ -39,20 +45,39 @@ def _without_secrets(name: str, value: Any) -> Any:
             value = pattern.sub(instead, value)
         return value
     if isinstance(value, dict):
-        return {key: _without_secrets(str(key), inner) for key, inner in value.items()}
+        return {key: without_secrets(str(key), inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_without_secrets("", inner) for inner in value]
+        return [without_secrets("", inner) for inner in value]
     if value is None or isinstance(value, (bool, int, float)):
         return value
-    return _without_secrets(name, str(value))
+    return without_secrets(name, str(value))
+
+
+def _in_trace(_: WrappedLogger, __: str, entry: EventDict) -> EventDict:
+    """Say which request a line belongs to, where it belongs to one."""
+    context = trace.get_current_span().get_span_context()
+    if context.is_valid:
+        entry["trace_id"], entry["span_id"] = f"{context.trace_id:032x}", f"{context.span_id:016x}"
+    return entry
+
+
+def _shipped(ship: Shipping) -> Processor:
+    def process(_: WrappedLogger, __: str, entry: EventDict) -> EventDict:
+        ship(entry)
+        return entry
+
+    return process
 
 
 def _as_json(entry: Any, **_: Any) -> str:
     return orjson.dumps(entry, default=str).decode()
 
 
-def configure(service: str, level: str) -> None:
-    """Write lines to stderr: for people on a terminal, as JSON elsewhere."""
+def configure(service: str, level: str, ship: Shipping | None = None) -> None:
+    """Write lines to stderr: for people on a terminal, as JSON elsewhere.
+
+    ship: takes each line, already without secrets, to where the fleet's logs are kept.
+    """
     for_people = sys.stderr.isatty()
     renderer: Any = (
         structlog.dev.ConsoleRenderer()
@@ -66,6 +91,7 @@ def configure(service: str, level: str) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,  # before redact: what it prints may hold secrets
             redact,
+            *([_in_trace, _shipped(ship)] if ship is not None else []),
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),

@@ -271,6 +271,11 @@ class MemoryBus:
         self._up()
         return self._inbox(self._broker.queue(queue), prefetch, no_ack=False)
 
+    async def depth(self, queue: str) -> int:
+        """Return how many messages of a durable queue are with no consumer."""
+        self._up()
+        return self._broker.depth(queue)
+
     async def follow(self, service: str, *, keys: tuple[str, ...] = ("#",)) -> MemoryInbox:
         """Consume a new bounded queue bound to `qm.recorded`."""
         self._up()

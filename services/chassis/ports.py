@@ -75,6 +75,9 @@ class Bus(Protocol):
     async def consume(self, queue: str, *, prefetch: int) -> Inbox:
         """Consume a durable queue."""
 
+    async def depth(self, queue: str) -> int:
+        """Return how many messages of a durable queue are with no consumer."""
+
     async def follow(self, service: str, *, keys: tuple[str, ...] = ("#",)) -> Inbox:
         """Consume a new exclusive, bounded, drop-head queue on `qm.recorded`, without acks."""
 

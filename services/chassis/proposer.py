@@ -9,10 +9,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from opentelemetry.propagate import inject
 
 from contracts.envelope import Draft, Lease, Proposal, Proposed
-from services.chassis import wire
+from services.chassis import spans, wire
 from services.chassis.errors import Bug, Conflict, Fenced, QuartermasterError, Refused, Unavailable
 from services.chassis.ids import uuid7
 from services.chassis.outbox import MESSAGE_PROPOSALS, Outbox, encode, fitting
@@ -72,8 +71,10 @@ class Proposer:
         Raises Refused, Conflict (`numbers`: stream, current), Fenced, or Unavailable after
         `patience_s` of trying.
         """
-        proposal = self._proposal(drafts, lease, event_ids, actor)
-        verdict = (await self._send((proposal,)))[0]
+        with spans.proposing((drafts,)) as spanned:
+            proposal = self._proposal(drafts, lease, event_ids, actor, trace=spanned.trace(0))
+            verdict = (await self._send((proposal,)))[0]
+            spanned.settle((verdict,))
         if isinstance(verdict, QuartermasterError):
             raise verdict
         return verdict
@@ -87,7 +88,15 @@ class Proposer:
         """
         if not proposals:
             return []
-        return await self._send([self._proposal(drafts, lease) for drafts in proposals])
+        with spans.proposing(proposals) as spanned:
+            verdicts = await self._send(
+                [
+                    self._proposal(drafts, lease, trace=spanned.trace(number))
+                    for number, drafts in enumerate(proposals)
+                ]
+            )
+            spanned.settle(verdicts)
+            return verdicts
 
     def offer(self, *drafts: Draft) -> None:
         """Hand over telemetry, each event its own proposal, and go on.
@@ -112,10 +121,10 @@ class Proposer:
         lease: Lease | None,
         event_ids: Sequence[str] | None = None,
         actor: str | None = None,
+        *,
+        trace: str | None = None,
     ) -> Proposal:
         now = self._clock.now()
-        carrier: dict[str, str] = {}
-        inject(carrier)
         ids = event_ids or [uuid7() for _ in drafts]
         first = _first_of_chain(drafts, ids)
         events = tuple(
@@ -130,7 +139,7 @@ class Proposer:
                 expected_version=draft.expected_version,
                 causation_id=draft.causation_id,
                 correlation_id=draft.correlation_id if draft.causation_id else first,
-                trace=carrier.get("traceparent"),
+                trace=trace,
             )
             for event_id, draft in zip(ids, drafts, strict=True)
         )

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import structlog
+from dotenv import dotenv_values
 from pydantic import ValidationError
 
-from services.chassis import logging, telemetry
+from services.chassis import logging, metering, telemetry
 from services.chassis.clock import Clock, SystemClock
 from services.chassis.errors import QuartermasterError
 from services.chassis.health import Health, serve_health
@@ -40,8 +41,8 @@ def run(service: str, main: Callable[[Context], Awaitable[None]]) -> int:
 
     0: stopped as asked. 1: failed. 2: a setting is wrong, and the line says which.
     """
-    logging.configure(service, os.environ.get("LOG_LEVEL", "INFO").upper())
-    telemetry.configure(service)
+    telling = telemetry.configure(service)
+    logging.configure(service, log_level(), telling.ship)
     log = structlog.get_logger(service)
     try:
         with asyncio.Runner(loop_factory=_fast_loop()) as runner:
@@ -53,6 +54,14 @@ def run(service: str, main: Callable[[Context], Awaitable[None]]) -> int:
                 "bad setting", setting=name, problem=problem["msg"]
             )
         return BAD_SETTINGS
+    finally:
+        telling.shut_down()
+
+
+def log_level() -> str:
+    """Return LOG_LEVEL of the environment or, as with every other setting, of `.env`."""
+    said = os.environ.get("LOG_LEVEL") or dotenv_values(".env").get("LOG_LEVEL")
+    return (said or "INFO").upper()
 
 
 def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -71,9 +80,13 @@ async def _until_stopped(service: str, main: Callable[[Context], Awaitable[None]
     server = None
     if port := int(os.environ.get("QM_HEALTH_PORT", "0")):
         server = await serve_health(context.health, port)
+    looking = asyncio.create_task(metering.keep_looking()) if metering.is_on() else None
     try:
-        return await _race(context, main)
+        with metering.gauge("quartermaster.service.healthy", lambda: [(context.health.ok, {})]):
+            return await _race(context, main)
     finally:
+        if looking is not None:
+            looking.cancel()
         if server is not None:
             server.close()
 

@@ -1,20 +1,35 @@
-"""Where the command finds the gateway."""
+"""Where the command finds the gateway, and what it shows there."""
 
 from __future__ import annotations
 
-from pydantic import Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
-    """The gateway's address and a token."""
+    """What the environment says; each wins over what `quartermaster login` has kept."""
 
-    model_config = SettingsConfigDict(env_prefix="QM_", env_file=".env", extra="ignore")
-
-    gateway_url: str = Field(
-        default="http://127.0.0.1:8000",
-        description="The gateway; change it when it does not listen on this machine.",
+    model_config = SettingsConfigDict(
+        env_prefix="QM_",
+        env_file=".env",
+        extra="ignore",
+        env_ignore_empty=True,
+        populate_by_name=True,
+        hide_input_in_errors=True,
     )
-    api_token: SecretStr = Field(
-        description="What proves who asks; `just up` prints one when the platform starts."
+
+    url: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("QM_URL", "QM_GATEWAY_URL"),
+        description="The gateway; set it to work with another one than that of the context.",
+    )
+    token: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("QM_TOKEN", "QM_API_TOKEN"),
+        description="An access token or API key; set it in scripts, where nobody logs in.",
+    )
+    context: str | None = Field(
+        default=None,
+        description="Which login to use, by the name of its context; set it for one command or one"
+        " shell, where `quartermaster context NAME` would change it for all.",
     )

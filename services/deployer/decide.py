@@ -19,6 +19,7 @@ from services.deployer.state import Instance, Kill
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from contracts.envelope import Cause
     from contracts.http.agent import InstanceAnswer, Killed, SecretFile
     from services.deployer.state import State
 
@@ -50,6 +51,14 @@ def jobs(state: State) -> dict[str, Job]:
         key = f"kill/{kill.position}"
         wanted[key] = Job("kill", key, kill.node_id, kill)
     return wanted
+
+
+def cause(job: Job) -> Cause:
+    """Return what asked for a job."""
+    subject = job.subject
+    if isinstance(subject, Kill):
+        return subject.asked_by
+    return (subject.unwanted_by if job.kind == "stop" else None) or subject.wanted_by
 
 
 def start_command(instance: Instance, secrets: tuple[SecretFile, ...] = ()) -> StartCommand:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import orjson
 import structlog
+from opentelemetry import metrics
 
 from contracts.http.agent import InstanceAnswer, KillCommand, SecretFile, StartCommand, StopCommand
+from services.chassis import tracing
 from services.chassis.errors import (
     Bug,
     Conflict,
@@ -37,6 +39,12 @@ if TYPE_CHECKING:
     from services.chassis.proposer import Accepted
 
 log = structlog.get_logger(__name__)
+DONE_S = metrics.get_meter("quartermaster.deployer").create_histogram(
+    "quartermaster.deploy.duration",
+    unit="s",
+    description="From taking up a start, stop or kill to its outcome.",
+    explicit_bucket_boundaries_advisory=[0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800],
+)
 
 QUEUE_FILE = "QM_QUEUE_FILE"
 LOOK_GAP_S = 0.25  # an agent that answers at once although it was asked to wait
@@ -169,7 +177,12 @@ class Deployer:
 
     async def _do(self, job: decide.Job, place: Place | None, lease: Lease) -> None:
         """Do one job to its end, and record it."""
-        subject = job.subject
+        told = {"quartermaster.subject": job.key, "quartermaster.node.id": job.node_id}
+        with tracing.span(f"{job.kind} on node", told, cause=decide.cause(job).event_id):
+            await self._do_in_trace(job, place, lease)
+
+    async def _do_in_trace(self, job: decide.Job, place: Place | None, lease: Lease) -> None:
+        subject, began_s = job.subject, self._desk.clock.monotonic()
         if isinstance(subject, Kill):
             draft = await _Killing(self._desk, self._turns[job.node_id], lease).do(subject, place)
         elif place is None:
@@ -180,6 +193,10 @@ class Deployer:
             draft = await _Worker(self._desk, self._turns[job.node_id], place).start(subject)
         else:
             draft = await _Worker(self._desk, self._turns[job.node_id], place).stop(subject)
+        DONE_S.record(
+            self._desk.clock.monotonic() - began_s,
+            {"quartermaster.deploy.kind": job.kind, "quartermaster.event.type": draft.event.type},
+        )
         await self._record(draft, lease)
 
     async def _record(self, draft: Draft, lease: Lease) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from contracts.types import Launch
 from services.chassis import bus
+from services.chassis.agents import Access, Agents
 from services.chassis.clock import LogClock
 from services.chassis.database import connect_pool
 from services.chassis.errors import QuartermasterError
@@ -31,6 +32,7 @@ from services.gateway.adapters.query import QueryService
 from services.gateway.adapters.scheduler import SchedulerOverBus
 from services.gateway.adapters.tokens import Tokens
 from services.gateway.adapters.vault import VaultOverBus
+from services.gateway.adapters.workers import WorkersOverAgents
 from services.gateway.decide.entering import Rules
 from services.gateway.decide.throttling import Limit
 from services.gateway.handlers.accounts import Accounts
@@ -131,6 +133,7 @@ def wire(
         reads=reads,
         journal=JournalOverBus(broker),
         scheduler=SchedulerOverBus(broker),
+        workers=WorkersOverAgents(Agents(_access(settings))),
         envelopes=Envelopes(settings.api_v1_str, context.clock.now),
         targets=Targets(AllowList(settings.agent_networks), AllowList(settings.broker_networks)),
         proxies=Proxies(AllowList(settings.trusted_proxies)),
@@ -184,6 +187,17 @@ def _rules(settings: Settings) -> Rules:
         per_place=Limit(settings.login_attempts_per_minute),
         per_name=Limit(settings.name_attempts_per_minute),
         per_address=Limit(settings.address_attempts_per_minute),
+    )
+
+
+def _access(settings: Settings) -> Access:
+    token = settings.agent_token
+    return Access(
+        token=token.get_secret_value() if token else None,
+        ca=settings.agent_ca,
+        cert=settings.agent_cert,
+        key=settings.agent_key,
+        networks=settings.agent_networks,
     )
 
 

@@ -123,6 +123,18 @@ class Settings(SnapshotSettings):
         description="Networks (CIDR, comma separated) where nodes' agents may be; narrow it to"
         " where your machines are.",
     )
+    agent_token: SecretStr | None = Field(
+        default=None,
+        description="What proves us to agents, for the logs of workers; the same one that agents"
+        " are given. Without it logs cannot be read here.",
+    )
+    agent_ca: str | None = Field(
+        default=None, description="A file of certificates that agents' are signed by; over TLS."
+    )
+    agent_cert: str | None = Field(
+        default=None, description="Our certificate's file, where agents ask for one."
+    )
+    agent_key: str | None = Field(default=None, description="The file of its key.")
     broker_networks: NetworkList = Field(
         default=PRIVATE_NETWORKS,
         description="Networks (CIDR, comma separated) where models' brokers may be.",

@@ -1,4 +1,4 @@
-"""`python -m services.journal`: a job as its worker, or a backup or restore at the database.
+"""`python -m services.journal`: a job as its worker, or work at the database itself.
 
 Progress and the outcome are lines of JSON on standard output. The database is named as its owner
 by QM_OWNER_DATABASE_URL, for a worker by the journal's own settings.
@@ -22,14 +22,14 @@ from services.chassis.errors import QuartermasterError, Refused
 from services.chassis.migrations import URL_VARIABLE
 from services.journal.adapters.backup_directory import Directory
 from services.journal.adapters.postgres_copies import PostgresTarget
-from services.journal.backup import SECRETS
-from services.journal.restore import Wish, restore
+from services.journal.backup import SECRETS, Damaged
+from services.journal.restore import Wish, accept_rewind, restore
 from services.journal.service import STATEMENT_S, back_up, do
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-UNSOUND, REFUSED, UNAVAILABLE = 1, 1, 3
+UNSOUND, REFUSED, UNAVAILABLE = 1, 2, 3
 EVERY_S = 0.2
 
 
@@ -75,6 +75,16 @@ async def restoring(url: str, directory: Path, wish: Wish) -> int:
     return 0 if report["ok"] or report["rewinds"] else UNSOUND
 
 
+async def accepting(url: str) -> int:
+    """Accept that a log was rewound where it is, so that the journal starts on it."""
+    database = await connect_pool(url, service="restore")
+    try:
+        say(result=await accept_rewind(PostgresTarget(database, url)))
+    finally:
+        await database.close()
+    return 0
+
+
 async def while_wanted(work: Coroutine[Any, Any, Any]) -> int:
     """Do the work until it ends or whoever started this process is gone."""
     working = asyncio.ensure_future(work)
@@ -98,6 +108,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m services.journal")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("work").add_argument("job_id")
+    commands.add_parser("accept-rewind")
     backup, restore_ = commands.add_parser("backup"), commands.add_parser("restore")
     for command in (backup, restore_):
         command.add_argument("directory", type=Path)
@@ -113,9 +124,18 @@ def asked(given: argparse.Namespace) -> Coroutine[Any, Any, int]:
     url = os.environ.get(URL_VARIABLE)
     if not url:
         raise Refused(f"{URL_VARIABLE} is not set: it names the database as its owner")
+    if given.command == "accept-rewind":
+        return accepting(url)
     if given.command == "backup":
         return backing_up(url, given.directory, with_secrets=given.with_secrets)
     return restoring(url, given.directory, Wish(given.accept_rewind, given.with_secrets))
+
+
+def code(error: QuartermasterError) -> int:
+    """Return the exit code that says whose fault it is."""
+    if error.status >= 500:  # noqa: PLR2004 (where HTTP begins to blame the other side)
+        return UNAVAILABLE
+    return UNSOUND if isinstance(error, Damaged) else REFUSED
 
 
 def main() -> int:
@@ -125,7 +145,7 @@ def main() -> int:
         return asyncio.run(asked(arguments()))
     except QuartermasterError as error:
         say(problem=error.detail)
-        return UNAVAILABLE if error.status >= 500 else REFUSED  # noqa: PLR2004
+        return code(error)
     except asyncio.CancelledError:
         return UNAVAILABLE
 

@@ -42,6 +42,10 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
+class Damaged(Refused):
+    """The backup is not what its manifest says."""
+
+
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """One file: the rows of a table behind one position and up to another.

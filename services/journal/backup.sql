@@ -22,12 +22,9 @@ select {columns} from log.{table} where position > {after} and position <= {thro
 -- The rows of a small table.
 select {columns} from {schema}.{table} order by 1, 2
 
--- name: held
--- Events and seals of a log; 0 in an empty one.
-select (select count(*) from (select from log.facts limit 1) f)
-     + (select count(*) from (select from log.telemetry limit 1) t)
-     + (select count(*) from log.seals) + (select count(*) from log.telemetry_heads)
-     + log.head() as held;
+-- name: is_empty
+-- Whether a log holds nothing, and never held anything.
+select log.head() = 0 and not exists (select from log.telemetry_heads) as is_empty;
 
 -- name: make_partition
 -- Make the telemetry partition of a day.
@@ -37,3 +34,7 @@ select log.make_partition(to_date($1, 'YYYYMMDD'));
 -- What is restored was published once: followers read it from history.
 update log.cursors set position = $1, event_id = $2::uuid, updated_at = clock_timestamp()
  where name = 'publisher';
+
+-- name: drop_snapshots
+-- Snapshots of positions that are not there any more; their chunks are swept.
+delete from log.snapshots where position > $1;

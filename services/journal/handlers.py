@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 import structlog
+from opentelemetry import metrics
 from pydantic import ValidationError
 
 from services.chassis import failpoints, wire
 from services.chassis.errors import Refused, Unavailable
 from services.chassis.ports import Message
 from services.chassis.supervision import Together
-from services.journal import export, facts, history, jobs, snapshots, verify, window
+from services.journal import export, facts, history, jobs, lag, parked, snapshots, verify, window
 from services.journal.append import Appending, GroupAppender
 from services.journal.publish import Publisher, Publishing
 from services.journal.records import Command, Refusal, Verdict
@@ -33,6 +34,11 @@ if TYPE_CHECKING:
     Report = Callable[[str, bool, str], None]
 
 log = structlog.get_logger(__name__)
+JUDGED = metrics.get_meter("quartermaster.journal").create_counter(
+    "quartermaster.journal.proposals",
+    unit="{proposal}",
+    description="Proposals by what became of them.",
+)
 
 PREFETCH = 400
 GATHER_MESSAGES = 200
@@ -46,6 +52,7 @@ REFUSAL_DETAIL = 500
 class Log(
     Appending,
     facts.Telling,
+    lag.Measured,
     Publishing,
     history.Reading,
     snapshots.Keeping,
@@ -87,6 +94,7 @@ class Journal:
             log_, clock, self.publisher.wake, say=partial(report, "append")
         )
         self.refusals: Counter[str] = Counter()
+        self._parked = parked.Parked(bus, self.attempt, clock)
 
     async def run(self) -> None:
         """Do all of it for ever."""
@@ -157,7 +165,7 @@ class Journal:
     async def _settle(self, deliveries: list[Delivery], before: asyncio.Task[None] | None) -> None:
         """Append, answer, acknowledge: in this order, and after the gathering before."""
         now = self._clock.now()
-        judged = [self._judge(delivery, now) for delivery in deliveries]
+        judged = [self._judge(each.body, each.user_id, now) for each in deliveries]
         commands = [item for items in judged for item in items if isinstance(item, Command)]
         verdicts = iter(await self.appender.append(commands))
         results = [
@@ -175,16 +183,25 @@ class Journal:
         )
         await deliveries[-1].ack(multiple=True)
 
-    def _judge(self, delivery: Delivery, now: datetime) -> list[Command | Refusal]:
+    async def attempt(self, body: bytes, proposer: str | None) -> list[dict[str, Any]]:
+        """Judge and append a message that did not come by the queue; return what came of each."""
+        judged = self._judge(body, proposer, self._clock.now())
+        commands = [item for item in judged if isinstance(item, Command)]
+        verdicts = iter(await self.appender.append(commands))
+        return [_result(next(verdicts) if isinstance(item, Command) else item) for item in judged]
+
+    def _judge(self, body: bytes, proposer: str | None, now: datetime) -> list[Command | Refusal]:
         try:
-            return [_judged(raw, delivery.user_id, now) for raw in proposals_of(delivery.body)]
+            return [_judged(raw, proposer, now) for raw in proposals_of(body)]
         except Refused as error:
             return [Refusal(error.code, error.detail)]
 
     async def _tell(self, delivery: Delivery, results: list[dict[str, Any]]) -> None:
         """Answer whoever waits; park what was refused and nobody waits for."""
         refused = [result for result in results if result["verdict"] == "refused"]
+        JUDGED.add(len(results) - len(refused), {"quartermaster.verdict": "recorded"})
         for result in refused:
+            JUDGED.add(1, {"quartermaster.verdict": result["code"]})
             self.refusals[result["code"]] += 1
             log.warning(
                 "refused", proposer=delivery.user_id, code=result["code"], detail=result["detail"]
@@ -247,16 +264,20 @@ class Journal:
     async def _of_the_log(
         self, operation: str, question: Any, user: str | None
     ) -> tuple[dict[str, Any], bytes]:
+        if operation in parked.OPERATIONS:
+            return await self._parked.answer(user, question)
         if operation in jobs.OPERATIONS and self._jobs is not None:
             return {}, await self._jobs.answer(user, question)
         if operation == export.OPERATION:
             return await export.page(self._log, export.ExportQuestion.model_validate(question))
+        if operation == lag.OPERATION:
+            return await lag.answer(self._log, self._bus)
         if operation == "head":
             head = await self._log.head()
             return {}, orjson.dumps({"position": head.position, "event_id": head.event_id})
         if operation == "verify":
             return {}, orjson.dumps((await verify.verify(self._log)).as_dict())
-        known = "history, facts, moment, head, verify, log.export, job.*, snapshot.*"
+        known = "history, facts, moment, head, lag, verify, log.export, job.*, parked.*, snapshot.*"
         raise Refused(f"op: {operation} is not one of {known}")
 
 

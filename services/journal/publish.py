@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
-from services.chassis import failpoints, wire
+from services.chassis import failpoints, metering, wire
 from services.chassis.errors import Bug, Unavailable
 from services.chassis.ports import Message
 from services.chassis.supervision import Together
@@ -91,6 +91,7 @@ class Publisher:
         self._bus, self._log, self._clock, self._say = bus, log_, clock, say
         self._woken = asyncio.Event()
         self._stands: tuple[int, float] | None = None
+        self._lag = 0
 
     def wake(self) -> None:
         """Say that something was appended here."""
@@ -98,17 +99,20 @@ class Publisher:
 
     async def run(self) -> None:
         """Publish for ever."""
-        while True:
-            woken = await self._wait()
-            try:
-                if woken or await self._was_left_lying():
-                    await self.publish_all()
-                self._say(True, "")
-            except Unavailable as error:
-                self._say(False, error.detail)
-                log.info("publishing again", because=error.detail)
-                self._woken.set()
-                await self._clock.sleep(RETRY_S)
+        with metering.gauge("quartermaster.journal.publish.lag", lambda: [(self._lag, {})]):
+            while True:
+                await self._publish_once(woken=await self._wait())
+
+    async def _publish_once(self, *, woken: bool) -> None:
+        try:
+            if woken or await self._was_left_lying():
+                await self.publish_all()
+            self._say(True, "")
+        except Unavailable as error:
+            self._say(False, error.detail)
+            log.info("publishing again", because=error.detail)
+            self._woken.set()
+            await self._clock.sleep(RETRY_S)
 
     async def _wait(self) -> bool:
         try:
@@ -171,6 +175,7 @@ class Publisher:
         while True:
             try:
                 published, head = await self._log.cursor(), await self._log.head()
+                self._lag = max(0, head.position - published)
                 headers = {"head": published, "now": head.now.isoformat()}
                 message = Message(b"{}", headers, expires_s=BEACON_EXPIRES_S)
                 await self._bus.publish(

@@ -110,3 +110,19 @@ select position, event_id::text as event_id, stream, version, type, schema_versi
   ) found
  order by position desc
  limit $4;
+
+-- name: lag
+-- The head, where the publisher and the read models stand, and since when the first event behind
+-- each has waited.
+select log.head() as head, clock_timestamp() as now,
+       p.position as published, p.since as published_since,
+       r.position as read_models, r.since as read_models_since
+  from (select c.position,
+               (select e.recorded_at from log.all_events e where e.position > c.position
+                 order by e.position limit 1) as since
+          from log.cursors c where c.name = 'publisher') p
+  left join (
+       select k.position,
+              (select e.recorded_at from log.all_events e where e.position > k.position
+                order by e.position limit 1) as since
+         from rm.checkpoints k where k.name = 'rm') r on true;

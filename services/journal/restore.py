@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from services.chassis.errors import Refused
-from services.journal.backup import BY_POSITION, SECRETS
+from services.journal.backup import BY_POSITION, SECRETS, Damaged
 from services.journal.records import never_mind
 from services.journal.verify import verify
 
@@ -33,8 +33,8 @@ class Files(Protocol):
 class Writing(Protocol):
     """One transaction on the log that is restored."""
 
-    async def events(self) -> int:
-        """Return how many events and seals the log holds already."""
+    async def is_empty(self) -> bool:
+        """Return whether the log holds nothing yet, and never held anything."""
 
     async def make_partitions(self, names: Sequence[str]) -> None:
         """Make partitions of telemetry."""
@@ -47,6 +47,9 @@ class Writing(Protocol):
 
     async def published(self, position: int, event_id: str | None) -> None:
         """Set the publisher's cursor: what is restored was published once."""
+
+    async def drop_snapshots(self, behind: int) -> None:
+        """Drop the snapshots of positions that are not there any more: they are caches."""
 
 
 class Target(Protocol):
@@ -75,20 +78,16 @@ async def restore(
 ) -> dict[str, Any]:
     """Restore and return what verification then found, and who saw a newer log.
 
-    Raises Refused, and then nothing is changed: when the log is not empty, a chunk is damaged or
-    something in the database stands on a position that the backup does not reach.
+    Raises Refused, and then nothing is changed: when the log is not empty, or something in the
+    database stands on a position that the backup does not reach; Damaged when a chunk is.
     """
     manifest = files.manifest()
     newer = set(manifest.head.migrations) - set(await target.applied())
     if newer:
         raise Refused(f"the backup is of a newer schema: {', '.join(sorted(newer))} is unknown")
     async with target.writing() as tx:
-        held = await tx.events()
-        if held:
-            raise Refused(
-                f"the log there is not empty, it holds {held} events and seals;"
-                " restore into a fresh database"
-            )
+        if not await tx.is_empty():
+            raise Refused("the log there is not empty: restore into a fresh database")
         await _load(files, manifest, tx, wish, tell)
         rewinds = await tx.rewinds(manifest.head.position)
         if rewinds and not wish.accept_rewind:
@@ -100,6 +99,22 @@ async def restore(
     return await _verified(manifest, target, rewinds, tell)
 
 
+async def accept_rewind(target: Target) -> dict[str, Any]:
+    """Go on from where the log ends now, whatever was seen of the one before.
+
+    Return that position and who saw more: what they saw is to be made anew. Raises Refused where
+    nobody did.
+    """
+    head = await target.log().head()
+    async with target.writing() as tx:
+        rewinds = await tx.rewinds(head.position)
+        if not rewinds:
+            raise Refused("the log was not rewound: everything stands on what it holds")
+        await tx.published(head.position, head.event_id)
+        await tx.drop_snapshots(head.position)
+    return {"position": head.position, "event_id": head.event_id, "rewinds": rewinds}
+
+
 async def _load(files: Files, manifest: Manifest, tx: Writing, wish: Wish, tell: Tell) -> None:
     await tx.make_partitions(manifest.head.partitions)
     for chunk in manifest.chunks:
@@ -107,7 +122,7 @@ async def _load(files: Files, manifest: Manifest, tx: Writing, wish: Wish, tell:
             continue
         rows = await tx.take(chunk, manifest.columns[chunk.table], files.rows(chunk))
         if rows != chunk.rows:
-            raise Refused(f"{chunk.file}: {rows} rows, the manifest says {chunk.rows}")
+            raise Damaged(f"{chunk.file} has {rows} rows, the manifest says {chunk.rows}")
         if chunk.table in BY_POSITION:
             tell(chunk.through, manifest.head.position, "positions restored")
 

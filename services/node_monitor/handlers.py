@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
 from contracts.envelope import Draft, Lease
+from services.chassis import metering
 from services.chassis.errors import Bug, Fenced, QuartermasterError, Unavailable
 from services.chassis.supervision import Together
 from services.node_monitor import decide
 from services.node_monitor.state import State, Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from contracts.http.agent import InstanceAnswer, NodeStatus
+    from contracts.types import GpuUse
     from services.chassis.clock import Clock
     from services.chassis.leadership import Term
     from services.chassis.proposer import Accepted
@@ -28,6 +32,7 @@ log = structlog.get_logger(__name__)
 LAUNCH_GAP_S = 0.005  # a thousand first questions are spread over five seconds
 CHANGE_GAP_S = 0.25  # an agent that changes all the time is asked four times a second at most
 REACH_S = 60.0
+MB = 1024 * 1024
 
 
 class Agent(Protocol):
@@ -131,9 +136,10 @@ class Monitor:
     async def act(self, term: Term) -> None:
         """Watch until cancelled; raises Fenced when somebody newer leads."""
         watches: dict[str, Watch] = {}
-        async with Together() as tasks:
-            tasks.create_task(self._listen(watches, term.lease))
-            await self._keep_watching(tasks, watches, term.lease)
+        with hardware_gauges(watches):
+            async with Together() as tasks:
+                tasks.create_task(self._listen(watches, term.lease))
+                await self._keep_watching(tasks, watches, term.lease)
 
     async def _keep_watching(
         self, tasks: Together, watches: dict[str, Watch], lease: Lease
@@ -170,6 +176,39 @@ class Monitor:
             if proposals:
                 await desk.record(proposals, lease)
             last_s = desk.clock.monotonic()
+
+
+def hardware_gauges(watches: Mapping[str, Watch]) -> ExitStack:
+    """Return what shows the GPUs of all nodes while it is open.
+
+    The monitor tells it and not the agents: they run on strangers' machines, where the collector
+    need not be reached and its address is nobody's business.
+    """
+    looks: dict[str, Callable[[GpuUse], float]] = {
+        "hw.gpu.utilization": lambda gpu: gpu.utilization_percent / 100,
+        "hw.gpu.memory.usage": lambda gpu: gpu.memory_used_mb * MB,
+        "hw.gpu.memory.limit": lambda gpu: gpu.memory_mb * MB,
+    }
+    stack = ExitStack()
+    for name, value in looks.items():
+        stack.enter_context(metering.gauge(name, partial(_of_gpus, watches, value)))
+    return stack
+
+
+def _of_gpus(watches: Mapping[str, Watch], value: Callable[[GpuUse], float]) -> metering.Readings:
+    return [
+        (
+            value(gpu),
+            {
+                "hw.id": gpu.uuid,
+                "hw.type": "gpu",
+                "hw.name": gpu.name,
+                "quartermaster.node.id": node,
+            },
+        )
+        for node, watch in watches.items()
+        for gpu in watch.gpus
+    ]
 
 
 class _Questions:
@@ -230,6 +269,7 @@ class _Questions:
         """Record what the answer changes, then report it."""
         desk, watch = self._desk, self._watch
         watch.answer(self._clock.monotonic(), desk.log.now())
+        watch.gpus = status.gpus
         node = desk.state.nodes.get(self._node_id)
         if node is None:
             return

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from contracts.envelope import Event, Recorded
     from contracts.http.agent import NodeStatus
+    from contracts.types import GpuUse
 
 Phase = Literal["starting", "started", "stopping"]
 
@@ -224,6 +225,7 @@ class Watch:
     reported_s: float | None = None
     reported: tuple[object, ...] = ()
     answer_ms: float = 0.0
+    gpus: tuple[GpuUse, ...] = ()
 
     @property
     def heard_s(self) -> float:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from services.chassis import metering
 from services.chassis.bus import connect
 from services.chassis.database import Database, connect_pool
 from services.chassis.errors import Unavailable
@@ -23,7 +25,7 @@ from services.projector.settings import Settings
 from services.projector.state import Series, forgetful, wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from services.chassis.clock import Clock
     from services.projector.decide import Build
@@ -123,13 +125,23 @@ async def _project(context: Context, sizes: Sizes, database: Database, wakeup: B
         try:
             async with parts.read_models.alone():
                 await rebuilder.begin()
-                async with Together() as tasks:
+                async with _lag_shown(parts.live, wakeup), Together() as tasks:
                     tasks.create_task(parts.live.run(wakeup, context.clock, context.health.report))
                     tasks.create_task(rebuilder.run())
         except Unavailable as error:
             context.health.report("projection", False, error.detail)
             context.log.warning("the database does not answer", detail=error.detail)
             await context.clock.sleep(RETRY_S)
+
+
+@asynccontextmanager
+async def _lag_shown(live: Projector, wakeup: BusWakeup) -> AsyncIterator[None]:
+    def lag() -> metering.Readings:
+        behind = max(0, wakeup.head - live.position)
+        return [(behind, {"quartermaster.follower": SERVICE})]
+
+    with metering.gauge("quartermaster.follower.lag", lag):
+        yield
 
 
 async def project_all(

@@ -75,6 +75,9 @@ class Events(Protocol):
     async def chain(self, position: int, limit: int) -> list[Recorded]:
         """Return what led to the event at a position, nearest first, at most so many."""
 
+    async def first(self, position: int) -> Recorded | None:
+        """Return where the chain that led to the event at a position begins, if not too far."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
@@ -120,11 +123,10 @@ class TimeMachine:
             raise NotFound(f"the log has no event {asked.which}")
         causes = await self._events.chain(event.position, asked.causes + 1)
         known = {each.event_id: each for each in (event, *causes)}
-        first = event.meta.correlation_id
-        if len(causes) > asked.causes and first is not None:
-            known |= await self._events.by_id([first])
+        is_cut = len(causes) > asked.causes
+        first = await self._events.first(causes[-1].position) if is_cut else None
         tree = await self._tree(event, asked, where.position)
-        return blame(event, known, tree, where.position, at_most=asked.causes)
+        return blame(event, known, tree, where.position, at_most=asked.causes, first=first)
 
     async def _one(self, which: int | str) -> Recorded | None:
         if isinstance(which, int):

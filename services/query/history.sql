@@ -164,3 +164,27 @@ select e.*
      from log.all_events where position = up.position limit 1) e
  where up.depth > 0
  order by up.depth;
+
+-- name: first_cause
+-- Where the chain of causes of the event at a position begins, if at most $2 steps away.
+with recursive up as (
+  select 0 as depth, position, meta->>'causation_id' as cause
+    from log.all_events where position = $1
+   union all
+  select up.depth + 1, c.position, c.cause
+    from up
+   cross join lateral (
+     (select position, meta->>'causation_id' as cause
+        from log.facts where event_id = rm.event_id(up.cause) limit 1)
+      union all
+     (select position, meta->>'causation_id' as cause
+        from log.telemetry where event_id = rm.event_id(up.cause) limit 1)
+      limit 1) c
+   where up.cause is not null and c.position < up.position and up.depth < $2
+)
+select e.*
+  from up
+ cross join lateral (
+   select position, event_id, stream, version, type, schema_version, data, meta, recorded_at
+     from log.all_events where position = up.position limit 1) e
+ where up.cause is null;

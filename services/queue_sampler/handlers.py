@@ -12,6 +12,7 @@ import structlog
 
 from contracts.envelope import Draft, Lease
 from contracts.types import QueueAddress, SecretRef
+from services.chassis import metering
 from services.chassis.clock import Clock
 from services.chassis.errors import Fenced, QuartermasterError, Refused, Unavailable
 from services.chassis.folding import Folding
@@ -112,10 +113,24 @@ class Sampler:
         """Sample and probe until the term is over."""
         self._asked.clear()
         self._offered.clear()
-        async with Together() as tasks:
-            tasks.create_task(self._sample_in_turn(term))
-            if self._outside.passive is not None:
-                tasks.create_task(self._probe_in_rounds(self._outside.passive))
+        with metering.gauge("quartermaster.queue.length", self._lengths):
+            async with Together() as tasks:
+                tasks.create_task(self._sample_in_turn(term))
+                if self._outside.passive is not None:
+                    tasks.create_task(self._probe_in_rounds(self._outside.passive))
+
+    def _lengths(self) -> metering.Readings:
+        """Return what was last recorded of every queue; of one that cannot be read, nothing."""
+        return [
+            (
+                reading.ready + reading.unacknowledged,
+                {
+                    "quartermaster.model.id": model_id,
+                    "messaging.destination.name": self._state.queues[model_id].address.name,
+                },
+            )
+            for model_id, reading in self._state.samples.items()
+        ]
 
     # Samples, by the Management API.
 

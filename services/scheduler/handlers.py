@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 from contextlib import contextmanager
+from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 from opentelemetry import metrics
 
+from services.chassis import spans
 from services.chassis.errors import Bug, Conflict, Fenced, QuartermasterError, Unavailable
 from services.scheduler.decide import decide
 
@@ -23,11 +25,16 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 meter = metrics.get_meter("quartermaster.scheduler")
-DECISION_MS = meter.create_histogram(
-    "quartermaster.scheduler.decision", unit="ms", description="How long one pass took to decide."
+DECISION_S = meter.create_histogram(
+    "quartermaster.scheduler.decision.duration",
+    unit="s",
+    description="How long one pass took to decide.",
+    explicit_bucket_boundaries_advisory=[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5],
 )
 DECIDED = meter.create_counter(
-    "quartermaster.scheduler.proposals", description="Proposals by verdict of the journal."
+    "quartermaster.scheduler.proposals",
+    unit="{proposal}",
+    description="Proposals by verdict of the journal.",
 )
 
 PROPOSALS_PER_MESSAGE = 128
@@ -134,15 +141,19 @@ class Scheduler:
 
     def _decide(self, epoch: int) -> Proposals:
         self._report_strategies()
+        began_at = self._clock.now()
         with _undisturbed():
             began = self._clock.monotonic()
             proposals = decide(self._state, self._folding.now(), epoch)
-            took_ms = (self._clock.monotonic() - began) * 1000
-        DECISION_MS.record(took_ms)
+            took_s = self._clock.monotonic() - began
+        DECISION_S.record(took_s)
         log.debug(
-            "decided", position=self._state.position, proposals=len(proposals), took_ms=took_ms
+            "decided",
+            position=self._state.position,
+            proposals=len(proposals),
+            took_ms=took_s * 1000,
         )
-        return proposals
+        return spans.decided(proposals, began_at, began_at + timedelta(seconds=took_s), epoch)
 
     async def _propose(self, proposals: Proposals, lease: Lease) -> int:
         """Return the last position recorded, folded by then; 0 when all were in conflict."""
@@ -158,10 +169,10 @@ class Scheduler:
     def _take(self, drafts: tuple[Draft, ...], verdict: Accepted | QuartermasterError) -> int:
         """Return the position of what was recorded, 0 for a conflict; raise the rest."""
         if not isinstance(verdict, QuartermasterError):
-            DECIDED.add(1, {"verdict": "recorded"})
+            DECIDED.add(1, {"quartermaster.verdict": "recorded"})
             log.info("decided", **_told(drafts), position=verdict.position)
             return verdict.position
-        DECIDED.add(1, {"verdict": verdict.code})
+        DECIDED.add(1, {"quartermaster.verdict": verdict.code})
         if isinstance(verdict, Fenced | Unavailable | Bug):
             raise verdict
         if isinstance(verdict, Conflict):

@@ -16,6 +16,7 @@ from services.chassis.past import KEPT_OF_THE_PAST, Past
 from services.chassis.proposer import Proposer
 from services.chassis.run import run
 from services.chassis.supervision import Together
+from services.scheduler.adapters.gauges import fleet_gauges
 from services.scheduler.adapters.journal import JournalOverBus
 from services.scheduler.handlers import Scheduler
 from services.scheduler.routes.asked import Asked
@@ -75,9 +76,10 @@ async def schedule(context: Context, bus: Bus, settings: Settings) -> None:
         state, folding, past, JournalOverBus(bus), context.clock, lambda: scheduler.is_deciding
     )
     asked = Asked(bus, explaining, folding.caught_up, context.clock.sleep)
-    async with Together() as tasks:
-        tasks.create_task(asked.run())
-        tasks.create_task(decide_or_follow(context, bus, settings, folding, scheduler))
+    with fleet_gauges(state):
+        async with Together() as tasks:
+            tasks.create_task(asked.run())
+            tasks.create_task(decide_or_follow(context, bus, settings, folding, scheduler))
 
 
 async def decide_or_follow(

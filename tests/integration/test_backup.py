@@ -10,7 +10,7 @@ import pytest
 
 from services.chassis.clock import SystemClock
 from services.chassis.database import connect_pool
-from services.chassis.errors import Refused, Unavailable
+from services.chassis.errors import Bug, Refused, Unavailable
 from services.journal import backup as backing
 from services.journal.adapters.backup_directory import Directory
 from services.journal.adapters.postgres import PostgresLog
@@ -18,7 +18,7 @@ from services.journal.adapters.postgres_copies import PostgresSource, PostgresTa
 from services.journal.adapters.postgres_window import PostgresWindow
 from services.journal.append import GroupAppender
 from services.journal.backup import SECRETS, backup
-from services.journal.restore import Wish, restore
+from services.journal.restore import Wish, accept_rewind, restore
 from services.journal.verify import verify
 from services.journal.window import forget
 from tests.old_log import made, put
@@ -275,6 +275,24 @@ async def test_who_saw_more_than_the_backup_holds_is_named(place, places, tmp_pa
     report = await elsewhere.restored(tmp_path / "b", accept_rewind=True)
     assert len(report["rewinds"]) == 2
     assert await elsewhere.log.cursor() == 28
+
+
+async def test_a_log_that_was_put_back_is_gone_on_with_once_that_is_accepted(places):
+    place = await places()
+    await put(place.owner, await made([10]))
+    target = PostgresTarget(place.owner, place.database.owner_url())
+    with pytest.raises(Refused, match="was not rewound"):
+        await accept_rewind(target)
+    place.database.superuser_sql(
+        "set session_replication_role = replica; delete from log.telemetry where position > 6;"
+        " delete from log.facts where position > 6"
+    )
+    with pytest.raises(Bug, match="accept-rewind"):
+        await place.log.cursor()
+    found = await accept_rewind(target)
+    assert (found["position"], len(found["rewinds"])) == (6, 1)
+    assert await place.log.cursor() == 6
+    assert (await verify(place.log)).rewinds == []
 
 
 async def test_secrets_go_along_only_when_asked_for_and_stay_encrypted(place, places, tmp_path):

@@ -176,7 +176,7 @@ async def platform(broker, database) -> AsyncIterator[Platform]:
 
 
 async def test_why_it_starts_runs_waits_and_what_would_change_it(platform: Platform) -> None:
-    found = await platform.until("model", "llama", "starting", "starting")
+    found = await platform.until("model", "llama", "starting", "below_floor")
     place = "GPU 0 of gpu-01"
     instance_id = found["history"][0]["stream"].removeprefix("instance/")
     assert found["sentence"].startswith(f"llama is starting on {place} because")

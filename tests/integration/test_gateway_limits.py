@@ -103,7 +103,10 @@ async def test_a_long_answer_is_zipped_for_who_takes_it_and_keeps_its_tag(door: 
 
 async def test_a_command_on_what_was_read_is_done_or_412(door: Door):
     created = await door.post("/environments", {"name": "one"})
-    path, position = f"/api/v1/environments/{created.json()['data']['id']}", created.json()["position"]
+    path, position = (
+        f"/api/v1/environments/{created.json()['data']['id']}",
+        created.json()["position"],
+    )
     tag = f'"{position}-0123456789abcdef"'
     fits = await door.client.patch(path, json={"description": "a"}, headers={"if-match": tag})
     assert fits.status_code == 200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -21,7 +22,7 @@ from schemathesis.specs.openapi.checks import (
 from tests.gateway_door import BEARER
 from tests.served_door import Served, a_served_door
 
-EXAMPLES = 3  # of each operation; more by hand: a run of 200 takes minutes
+EXAMPLES = int(os.environ.get("QM_EXAMPLES", "1"))  # of each operation; more by hand
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -37,8 +38,10 @@ class Explains:
 
 
 class AnyAnswer(dict):
+    """Pages are empty, and an instance whose logs are asked for is not there."""
+
     def get(self, path: str, default: object = None) -> Any:
-        return (200, PAGE)
+        return (404, {"detail": "not there"}) if path.startswith("/instances/") else (200, PAGE)
 
 
 @pytest.fixture(scope="module")
@@ -94,13 +97,12 @@ def test_every_operation_says_who_may_ask(document):
 
 async def test_every_example_of_a_request_is_taken_as_it_stands(served: Served, document):
     """Refused it may be, for what it names is not there; never for how it is written."""
-    for method, path, operation in operations(document):
+    for method, template, operation in operations(document):
         content = operation.get("requestBody", {}).get("content", {}).get("application/json")
         if content is None:
             continue
-        for each in operation.get("parameters", ()):
-            if each["in"] == "path":
-                path = path.replace("{%s}" % each["name"], str(each["example"]))
+        inside = [each for each in operation.get("parameters", ()) if each["in"] == "path"]
+        path = template.format(**{each["name"]: each["example"] for each in inside})
         answer = await served.door.client.request(method, path, json=content["example"])
         fields = {error["field"] for error in answer.json().get("errors", ())}
         names = {"environment_id", "model_name", "model_id", "gpu_id", "current_password"}

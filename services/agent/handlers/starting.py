@@ -13,6 +13,7 @@ from services.agent.handlers.care import Care
 from services.agent.handlers.memory import Memory
 from services.agent.handlers.outside import Outside, Terms
 from services.agent.state import Instance, Readiness, Worker
+from services.chassis import tracing
 from services.chassis.errors import Unavailable
 
 
@@ -31,6 +32,16 @@ class Starting:
 
     async def begin(self, command: StartCommand, argv: tuple[str, ...]) -> None:
         """Return when the worker runs, or has failed to; Unavailable when nothing was done."""
+        told: tracing.Attributes = {
+            "quartermaster.instance.id": command.instance_id,
+            "quartermaster.model.name": command.model_name,
+            "hw.id": command.gpu_uuid,
+            "quartermaster.epoch": command.fence.epoch,
+        }
+        with tracing.span("start worker", told):
+            await self._begin(command, argv)
+
+    async def _begin(self, command: StartCommand, argv: tuple[str, ...]) -> None:
         await self._keep(command.instance_id)
         try:
             worker = await asyncio.to_thread(self._spawn, command, argv)

@@ -12,13 +12,14 @@ import httpx2
 from standardwebhooks import Webhook
 
 from contracts.http.webhook import MEDIA_TYPE
-from services.alerter.decide import Sent
+from services.alerter.decide import Letter, Sent
 from services.chassis.clock import Clock
 from services.chassis.errors import Refused, Unavailable
 from services.chassis.targets import Address, AllowList
 
 # Written into IPv6, an IPv4 address could pass for a public one.
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+AGENT = "quartermaster"
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -68,11 +69,13 @@ class WebhookDoor:
             transport=transport, timeout=timeout_s, follow_redirects=False, trust_env=False
         )
 
-    async def post(self, url: str, message_id: str, body: bytes, secret: str | None) -> Sent:
+    async def post(self, letter: Letter, secret: str | None) -> Sent:
         """Return how the webhook took a message; without a secret it is not signed."""
         try:
             async with asyncio.timeout(self._timeout_s):
-                return Sent(await self._post(url, self._headers(message_id, body, secret), body))
+                is_signed = letter.kind == "standard"
+                headers = self._headers(letter, secret) if is_signed else _let_in(secret)
+                return Sent(await self._post(letter.url, headers, letter.body))
         except (TimeoutError, httpx2.TimeoutException):
             return Sent(error=f"no answer in {self._timeout_s:g} s")
         except (Refused, Unavailable) as error:
@@ -84,17 +87,17 @@ class WebhookDoor:
         """Close every connection."""
         await self._client.aclose()
 
-    def _headers(self, message_id: str, body: bytes, secret: str | None) -> dict[str, str]:
+    def _headers(self, letter: Letter, secret: str | None) -> dict[str, str]:
         now = self._clock.now()
         headers = {
             "content-type": MEDIA_TYPE,
-            "user-agent": "quartermaster",
-            "webhook-id": message_id,
+            "user-agent": AGENT,
+            "webhook-id": letter.id,
             "webhook-timestamp": str(int(now.timestamp())),
         }
         if secret is not None:
             try:
-                signature = Webhook(secret).sign(message_id, now, body.decode())
+                signature = Webhook(secret).sign(letter.id, now, letter.body.decode())
             except ValueError as error:
                 raise Refused("the webhook's secret is not base64") from error
             headers["webhook-signature"] = signature
@@ -142,6 +145,12 @@ class WebhookDoor:
         if not host or parts.username is not None:
             raise Refused("the address must name a host, and no user")
         return host, port or _PORTS[parts.scheme], parts.scheme
+
+
+def _let_in(token: str | None) -> dict[str, str]:
+    """Return the headers for those who know no signatures, but perhaps who may come in."""
+    headers = {"content-type": "application/json", "user-agent": AGENT}
+    return headers | {"authorization": f"Bearer {token}"} if token is not None else headers
 
 
 def _bracketed(host: str) -> str:

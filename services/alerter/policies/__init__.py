@@ -1,1 +1,1 @@
-"""What is worth an alert: one rule in each file, each (state, now, limits) → conditions."""
+"""What is worth an alert: one rule in each file, each view → conditions."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from services.alerter.state import Condition, Limits, State
+from services.alerter.state import Condition, View
 
 RULE = "fleet_silence"
 
 
-def conditions(state: State, now: datetime, limits: Limits) -> list[Condition]:
+def conditions(view: View) -> list[Condition]:
     """Return a condition for a suspected silence, if there is one."""
+    state = view.state
     if state.silence is None:
         return []
     event = state.silence.event

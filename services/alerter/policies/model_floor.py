@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from services.alerter.state import Condition, Limits, State
+from services.alerter.state import Condition, View
 
 RULE = "model_floor"
 
 
-def conditions(state: State, now: datetime, limits: Limits) -> list[Condition]:
+def conditions(view: View) -> list[Condition]:
     """Return a condition for each model below its floor."""
+    state = view.state
     return [
         Condition(
             RULE,

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from services.alerter.state import Condition, Limits, State
+from services.alerter.state import Condition, View
 
 RULE = "node_offline"
 
 
-def conditions(state: State, now: datetime, limits: Limits) -> list[Condition]:
+def conditions(view: View) -> list[Condition]:
     """Return a condition for each node that is offline."""
+    state = view.state
     return [
         Condition(
             RULE,

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from services.alerter.state import Condition, Limits, State
+from services.alerter.state import Condition, View
 
 RULE = "queue_unreachable"
 
 
-def conditions(state: State, now: datetime, limits: Limits) -> list[Condition]:
+def conditions(view: View) -> list[Condition]:
     """Return a condition for each queue that cannot be read."""
+    state = view.state
     return [
         Condition(
             RULE,

@@ -160,6 +160,14 @@ class RabbitBus:
             await inbox.start(no_ack=False)
             return inbox
 
+    async def depth(self, queue: str) -> int:
+        """Return how many messages of a durable queue are with no consumer."""
+        async with self._consuming(f"counting {queue}") as channel:
+            declared = await channel.declare_queue(queue, passive=True)
+            count = declared.declaration_result.message_count or 0
+            await channel.close()
+            return count
+
     async def follow(self, service: str, *, keys: tuple[str, ...] = ("#",)) -> RabbitInbox:
         """Bind a new exclusive, bounded, drop-head queue to `qm.recorded` and consume it."""
         async with self._consuming("following qm.recorded") as channel:

@@ -82,12 +82,12 @@ def reasoned(item: dict[str, Any]) -> str:
 
 def _linked(item: dict[str, Any]) -> str:
     """Return what happened and why, and the positions it came of and led to: `blame` knows more."""
-    led_to = [str(each["position"]) for each in item.get("led_to", ())]
-    if item.get("led_to_more"):
-        led_to.append("...")
-    cause = item.get("caused_by")
-    came = f"of {cause['position']}" if cause else ""
-    links = ", ".join(filter(None, (came, led_to and f"led to {' '.join(led_to)}")))
+    cause, effects = item.get("caused_by"), [str(each["position"]) for each in item["led_to"]]
+    parts = [f"of {cause['position']}"] if cause else []
+    if effects:
+        more = " ..." if item.get("led_to_more") else ""
+        parts.append(f"led to {' '.join(effects)}{more}")
+    links = ", ".join(parts)
     return f"{reasoned(item)} [{links}]" if links else reasoned(item)
 
 

@@ -47,6 +47,22 @@ class JournalOverBus:
         """Return a page of events: the headers through, head, events, and lines of JSON."""
         return await self._ask("log.export", **question)
 
+    async def parked(self) -> bytes:
+        """Return what is parked, the oldest first, as JSON."""
+        return (await self._ask("parked.list"))[1]
+
+    async def parked_message(self, id_: str) -> bytes:
+        """Return a parked message with all that it says, as JSON."""
+        return (await self._ask("parked.show", id=id_))[1]
+
+    async def retry_parked(self, id_: str, actor: str) -> bytes:
+        """Have a parked message judged again; return what came of it as JSON."""
+        return (await self._ask("parked.retry", id=id_, actor=actor))[1]
+
+    async def drop_parked(self, id_: str, actor: str, because: str) -> bytes:
+        """Throw a parked message away; return what it was as JSON."""
+        return (await self._ask("parked.drop", id=id_, actor=actor, because=because))[1]
+
     async def _ask(self, operation: str, **question: Any) -> tuple[Mapping[str, Any], bytes]:
         headers, body = await self._bus.ask(
             wire.EXCHANGE_JOURNAL,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 import orjson
 
+from services.chassis import tracing
 from services.chassis.errors import (
     Bug,
     Conflict,
@@ -61,8 +62,13 @@ class QueryService:
     async def get(self, path: str, parameters: Sequence[tuple[str, str]], etag: str | None) -> Read:
         """Return the answer to a read; raises NotFound, Refused, Conflict or Unavailable."""
         headers = {"if-none-match": etag} if etag else {}
+        base = self._http.base_url
         try:
-            response = await self._http.get(path, params=list(parameters), headers=headers)
+            with tracing.calling("GET", base.host, base.port) as call:
+                response = await self._http.get(
+                    path, params=list(parameters), headers=headers | call.headers
+                )
+                call.status = response.status_code
         except (httpx2.HTTPError, OSError) as error:
             raise Unavailable(f"the query service does not answer: {error}") from error
         if response.status_code >= _BAD:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import orjson
+
+from services.gateway.decide.following import Frame
 
 if TYPE_CHECKING:
     from contracts.envelope import Recorded
@@ -20,22 +21,6 @@ _META = (
     "lease",
     "epoch",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """What is kept of an event: how it is chosen, whose node it tells of, and its bytes."""
-
-    position: int
-    type: str
-    stream: str
-    node_id: str | None
-    sse: bytes
-
-    @property
-    def size(self) -> int:
-        """How many bytes it is."""
-        return len(self.sse)
 
 
 def frame(event: Recorded) -> Frame:

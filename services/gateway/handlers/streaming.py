@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_right
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import structlog
 
 from services.chassis.errors import Conflict, Unavailable
-from services.gateway.handlers.frames import Frame, frame
+from services.gateway.decide.following import Chunk, EndedError, FellBehindError, Frame
+from services.gateway.handlers.frames import frame
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -36,23 +36,6 @@ PAGES_AT_ONCE = 2
 BEGIN_S, REACH_S, RETRY_S = 5.0, 5.0, 0.5
 _NO_TYPE = frozenset({"-"})
 _POSITION = attrgetter("position")
-
-
-class FellBehindError(Exception):
-    """A reader was so slow that what it would read next is not kept any more."""
-
-
-class EndedError(Exception):
-    """This process ends; another one goes on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Events in order: all that is wanted up to `through`."""
-
-    frames: tuple[Frame, ...]
-    through: int
-    sse: bytes
 
 
 class Feed:

@@ -23,7 +23,7 @@ from services.gateway.routes.entrance import Accounts
 from services.gateway.routes.targets import Targets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from services.chassis.health import Health
     from services.gateway.routes.answers import Envelopes
@@ -93,6 +93,18 @@ class Journal(Protocol):
     async def cancel(self, job_id: str) -> bytes:
         """Ask a job to end; return it as JSON."""
 
+    async def parked(self) -> bytes:
+        """Return what is parked, the oldest first, as JSON."""
+
+    async def parked_message(self, id_: str) -> bytes:
+        """Return a parked message with all that it says, as JSON."""
+
+    async def retry_parked(self, id_: str, actor: str) -> bytes:
+        """Have a parked message judged again; return what came of it as JSON."""
+
+    async def drop_parked(self, id_: str, actor: str, because: str) -> bytes:
+        """Throw a parked message away; return what it was as JSON."""
+
     async def export(self, question: Mapping[str, Any]) -> tuple[Mapping[str, Any], bytes]:
         """Return a page of events: the headers through, head, events, and lines of JSON."""
 
@@ -102,6 +114,18 @@ class Scheduler(Protocol):
 
     async def explain(self, question: Mapping[str, Any]) -> tuple[bytes, int]:
         """Return an explanation as JSON, and the position it holds for."""
+
+
+class Workers(Protocol):
+    """What knows what workers write."""
+
+    async def logs(
+        self, agent_url: str, instance_id: str, tail: int, *, follow: bool
+    ) -> AsyncIterator[bytes]:
+        """Return a worker's last lines, and with `follow` what comes, until it ends.
+
+        Raises NotFound, Refused, Unavailable before the first bytes; the iterator Unavailable.
+        """
 
 
 @dataclass(frozen=True)
@@ -122,6 +146,7 @@ class Doors:
     reads: Reads
     journal: Journal
     scheduler: Scheduler
+    workers: Workers
     envelopes: Envelopes
     targets: Targets
     proxies: Proxies

@@ -77,6 +77,17 @@ _EVENT = {
 }
 _ASKED = {"ask_id": "ask-0196a1b2c3d4e5f6071d", "node_id": NODE_ID}
 _JOB = {"job_id": "job-1", "kind": "verify", "state": "running", "progress": 0.25}
+_PARKED = {
+    "id": "5d41402abc4b2a76",
+    "reason": "not_allowed",
+    "detail": "events.0.type: gateway may not propose queue.sampled",
+    "proposer": "gateway",
+    "parked_at": AT,
+    "bytes": 412,
+    "events": 1,
+    "types": ["queue.sampled"],
+    "streams": [f"queue-samples/{MODEL_ID}"],
+}
 _REBUILD = {"rebuild_id": "rb-0196a1b2c3d4e5f6071e", "state": "asked", "only_compare": False}
 _ACCOUNT = {"id": "acc-0196a1b2c3d4e5f6071f", "username": "mara", "role": "operator"}
 _NEW_KEY = {"name": "ci", "role": "operator", "expires_in_days": 90}
@@ -110,6 +121,7 @@ REQUESTS: dict[str, Any] = {
     "PUT /webhooks/{webhook_id}": {"rotate_secret": True},
     "PATCH /webhooks/{webhook_id}": _NEW_WEBHOOK,
     "POST /log/jobs": {"kind": "verify"},
+    "POST /parked/{parked_id}/drop": {"because": "sent by a test"},
     "POST /rebuilds": {"models": ["nodes"], "only_compare": True},
     "PUT /accounts/{account_id}/role": {"role": "operator"},
     "PUT /accounts/{account_id}/password": {"password": _PASSWORD},
@@ -164,6 +176,11 @@ ANSWERS: dict[str, Any] = {
     "/log/jobs/{job_id}/cancel": {**_JOB, "state": "cancelled"},
     "/log/verify": {"ok": True, "positions": 1042},
     "/log/export": _EVENT,
+    "/instances/{instance_id}/logs": "serving llama at port 9000\n",
+    "/parked": {"items": [_PARKED]},
+    "/parked/{parked_id}": {**_PARKED, "digest": "", "proposals": [{"events": []}], "text": None},
+    "/parked/{parked_id}/retry": {**_PARKED, "recorded": True, "results": []},
+    "/parked/{parked_id}/drop": {**_PARKED, "dropped": True},
     "/rebuilds": page(_REBUILD),
     "/rebuilds/{rebuild_id}": _REBUILD,
     "/accounts": page(_ACCOUNT),
@@ -202,6 +219,7 @@ PARAMETERS: dict[str, Any] = {
     "instance_id": INSTANCE_ID,
     "ask_id": _ASKED["ask_id"],
     "job_id": _JOB["job_id"],
+    "parked_id": _PARKED["id"],
     "rebuild_id": _REBUILD["rebuild_id"],
     "account_id": _ACCOUNT["id"],
     "key_id": _KEY["id"],

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import structlog
 from fastapi import Depends
@@ -17,8 +17,7 @@ from starlette.responses import Response
 
 from services.chassis.connections import abort
 from services.chassis.errors import QuartermasterError, Unavailable
-from services.gateway.handlers.board import Board
-from services.gateway.handlers.streaming import Chunk, EndedError, Feed, FellBehindError
+from services.gateway.decide.following import Chunk, EndedError, FellBehindError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
     from services.gateway.decide.pacing import Limits
     from services.gateway.decide.principals import Principal
+    from services.gateway.decide.wanted import Wanted
     from services.gateway.routes.limits import Paces
     from services.gateway.routes.websocket import Watcher
 
@@ -40,6 +40,63 @@ _LET_GO = metrics.get_meter("quartermaster.gateway").create_counter(
     "quartermaster.gateway.streams_let_go",
     description="Open connections ended because their reader was too slow",
 )
+
+
+class Feed(Protocol):
+    """The log as it grows."""
+
+    @property
+    def position(self) -> int:
+        """The newest position that can be read."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more will come."""
+
+    async def run(self) -> None:
+        """Follow for ever."""
+
+    def end(self) -> None:
+        """Let every reader end."""
+
+    async def started(self) -> None:
+        """Return once the log's end is known; raises Unavailable after a while."""
+
+    async def reach(self, after: int) -> None:
+        """Return once `after` is behind us; raises Conflict where the log does not have it."""
+
+    def read(self, wanted: Wanted, after: int) -> AsyncIterator[Chunk]:
+        """Yield what is wanted behind `after`, for ever; raises FellBehindError, EndedError."""
+
+
+class Board(Protocol):
+    """GPU states as they are now."""
+
+    @property
+    def change(self) -> int:
+        """The number of the latest change."""
+
+    @property
+    def position(self) -> int:
+        """The position it holds for."""
+
+    async def run(self) -> None:
+        """Keep the board as long as anybody watches, until the feed ends."""
+
+    def watch(self) -> None:
+        """Somebody watches from now on."""
+
+    def leave(self) -> None:
+        """Somebody watches no longer."""
+
+    async def ready(self) -> None:
+        """Return once it shows how things are; raises Unavailable after a while."""
+
+    async def news(self, change: int, timeout_s: float) -> None:
+        """Return once there is a later change than this one, or after a while."""
+
+    def since(self, change: int) -> bytes:
+        """Return what changed since then as a message; since 0, every GPU there is."""
 
 
 @dataclass

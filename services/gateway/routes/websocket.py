@@ -22,12 +22,12 @@ from services.chassis.connections import abort
 from services.chassis.errors import Unavailable
 from services.chassis.problems import encode
 from services.gateway.decide.pacing import Pace, admit
-from services.gateway.handlers.board import Board
 from services.gateway.routes.access import READ, offered
 from services.gateway.routes.answers import JSON
 from services.gateway.routes.doors import DoorsHere
 from services.gateway.routes.streams import (
     ASK_AGAIN_S,
+    Board,
     Live,
     LiveHere,
     Place,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from services.chassis.errors import Refused, Unavailable
-from services.journal.backup import Chunk, Manifest, manifest_of
+from services.journal.backup import Chunk, Damaged, Manifest, manifest_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -99,7 +99,7 @@ class Directory:
             raise Refused(f"{self._path} holds no whole backup: {error}") from error
 
     async def rows(self, chunk: Chunk) -> AsyncIterator[bytes]:
-        """Yield a chunk's rows; raises Refused at its end when its hash is another."""
+        """Yield a chunk's rows; raises Damaged, at its end when its hash is another."""
         plain, found = zlib.decompressobj(_GZIP), hashlib.sha256()
         try:
             with (self._path / chunk.file).open("rb") as file:
@@ -107,9 +107,9 @@ class Directory:
                     found.update(piece)
                     yield plain.decompress(piece)
         except (OSError, zlib.error) as error:
-            raise Refused(f"{chunk.file}: {error}") from error
+            raise Damaged(f"{chunk.file} cannot be read: {error}") from error
         if found.hexdigest() != chunk.sha256 or not plain.eof:
-            raise Refused(f"{chunk.file} is not what the manifest says: its hash is another")
+            raise Damaged(f"{chunk.file} is not what the manifest says: its hash is another")
 
 
 class ChunkFile:

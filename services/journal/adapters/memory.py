@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from services.journal.adapters.memory_snapshots import MemorySnapshots
 from services.journal.digest import leaf
+from services.journal.lag import Lag, Reached
 from services.journal.records import Head, Row, Seal, Verdict
 
 if TYPE_CHECKING:
@@ -138,6 +139,12 @@ class MemoryLog(MemorySnapshots):
         """Return the newest position."""
         last = self._rows[-1]["event_id"] if self._rows else None
         return Head(len(self._rows), last, self._clock.now())
+
+    async def lag(self) -> Lag:
+        """Return where the publisher stands; nobody projects a list."""
+        waiting = self._rows[self._cursor : self._cursor + 1]
+        since = waiting[0]["recorded_at"] if waiting else None
+        return Lag(len(self._rows), self._clock.now(), Reached(self._cursor, since), None)
 
     async def cursor(self) -> int:
         """Return the position published through."""

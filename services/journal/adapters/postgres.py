@@ -12,6 +12,7 @@ from services.chassis.errors import Bug
 from services.journal.adapters.postgres_looking import PostgresLooking
 from services.journal.adapters.postgres_snapshots import PostgresSnapshots
 from services.journal.digest import digest
+from services.journal.lag import Lag, Reached
 from services.journal.records import Command, Head, Outcome, Row, Seal, Verdict
 from services.journal.verify import Standing
 
@@ -125,13 +126,25 @@ class PostgresLog(PostgresSnapshots, PostgresLooking):
         """Return the newest position."""
         return _head(await self._database.fetchrow(QUERIES["head"]))
 
+    async def lag(self) -> Lag:
+        """Return where everybody stands, of one moment."""
+        row = await self._database.fetchrow(QUERIES["lag"])
+        read_models = row["read_models"]
+        return Lag(
+            row["head"],
+            row["now"],
+            Reached(row["published"], row["published_since"]),
+            None if read_models is None else Reached(read_models, row["read_models_since"]),
+        )
+
     async def cursor(self) -> int:
         """Return the position published through; raises Bug when the log was rewound behind it."""
         row = await self._cursor()
         if row["event_id"] != row["stands_on"] and not row["is_sealed"]:
             raise Bug(
                 f"the log was rewound: the publisher stood at {row['position']} on another event;"
-                " rebuild on command"
+                " `quartermaster log accept-rewind` goes on from here, `quartermaster rebuild`"
+                " then makes the read models anew"
             )
         return int(row["position"])
 

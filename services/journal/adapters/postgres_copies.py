@@ -104,9 +104,9 @@ class PostgresWriting:
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
 
-    async def events(self) -> int:
-        """Return whether the log holds anything; the number is its highest position."""
-        return int(await self._tx.fetchval(QUERIES["held"]))
+    async def is_empty(self) -> bool:
+        """Return whether the log holds nothing yet, and never held anything."""
+        return bool(await self._tx.fetchval(QUERIES["is_empty"]))
 
     async def make_partitions(self, names: Sequence[str]) -> None:
         """Make partitions of telemetry."""
@@ -121,9 +121,13 @@ class PostgresWriting:
     async def rewinds(self, head: int) -> list[str]:
         """Return what in this database has seen another log than the one restored."""
         standings = await PostgresLog(cast("Database", self._tx)).standings()
-        found = (standing.rewind(head) for standing in standings)
+        found = (standing.rewind(head) for standing in standings if not standing.is_cache)
         return [rewind for rewind in found if rewind is not None]
 
     async def published(self, position: int, event_id: str | None) -> None:
         """Set the publisher's cursor: what is restored was published once."""
         await self._tx.execute(QUERIES["published"], position, event_id)
+
+    async def drop_snapshots(self, behind: int) -> None:
+        """Drop the snapshots of positions that are not there any more: they are caches."""
+        await self._tx.execute(QUERIES["drop_snapshots"], behind)

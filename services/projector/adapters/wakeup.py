@@ -25,6 +25,7 @@ class BusWakeup:
     def __init__(self, connect: Callable[[], Awaitable[Bus]], service: str) -> None:
         self._connect, self._service = connect, service
         self._hint = asyncio.Event()
+        self.head = 0  # the newest position heard of
 
     async def wait(self, timeout_s: float) -> None:
         """Return at a hint, or after the time-out."""
@@ -58,7 +59,9 @@ class BusWakeup:
     async def _listen(self, bus: Bus) -> None:
         inbox = await bus.follow(self._service)
         try:
-            async for _ in inbox:
+            async for delivery in inbox:
+                said = delivery.headers.get("head") or delivery.headers.get("to") or 0
+                self.head = max(self.head, int(said))
                 self._hint.set()
         finally:
             await inbox.close()

@@ -35,7 +35,16 @@ _SUBJECTS = {
 # What says something of a model's queue without being in the queue's own stream.
 _OF_QUEUES = frozenset({"model.registered", "model.updated", "model.deleted"})
 # Bookkeeping of the control plane itself concerns none of them.
-_ABOUT_NOTHING = frozenset({"lease.acquired", "fold.skipped", "name.claimed", "name.released"})
+_ABOUT_NOTHING = frozenset(
+    {
+        "lease.acquired",
+        "fold.skipped",
+        "name.claimed",
+        "name.released",
+        "parked.retried",
+        "parked.dropped",
+    }
+)
 # The fields that each type has: most have two or three of them.
 _FIELDS = {
     entry.event.type: [(field, kind) for field, kind in _NAMED if field in entry.event.model_fields]

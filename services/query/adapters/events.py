@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _QUERIES = Queries(Path(__file__).parents[1] / "history.sql")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_FARTHEST = 5_000  # causes between an event and the first one
 _MANY = 10_000  # events of one story, or of the stories of one page
 
 
@@ -127,6 +128,11 @@ class DatabaseEvents:
     async def chain(self, position: int, limit: int) -> list[Recorded]:
         """Return what led to the event at a position, nearest first, at most so many."""
         return await self._events("chain", position, limit)
+
+    async def first(self, position: int) -> Recorded | None:
+        """Return where the chain that led to the event at a position begins, if not too far."""
+        found = await self._events("first_cause", position, _FARTHEST)
+        return found[0] if found else None
 
     async def _events(self, name: str, *arguments: object) -> list[Recorded]:
         return [_recorded(row) for row in await self._database.fetch(_QUERIES[name], *arguments)]

@@ -56,17 +56,19 @@ def blame(
     position: int,
     *,
     at_most: int,
+    first: Recorded | None = None,
 ) -> Blame:
     """Return the answer: at most so many causes, the tree, and where either was cut.
 
-    known: events by id, one cause more than are shown, and the first of the chain if it is cut.
+    known: events by id, one cause more than are shown. first: of a chain that is cut, where it
+    begins, if that is known.
     """
     causes = chain(event, known)
     is_cut = len(causes) > at_most
     causes = causes[:at_most]
     farthest = causes[-1] if causes else event
     end = _end(farthest, is_cut=is_cut)
-    first = farthest if end == "first" else known.get(event.meta.correlation_id or "")
+    first = farthest if end == "first" else first
     seen = next((each for each in causes if mention(each).nature in ("asked", "seen")), None)
     around = Around(known, tree.effects)
     return Blame(

@@ -114,10 +114,15 @@ def _strategy(data: Mapping[str, Any]) -> str:
     return f"strategy {data['name']} created ({data['policy']}, {active})"
 
 
+def _rebuild(data: Mapping[str, Any]) -> str:
+    return f"rebuild of {', '.join(data['models']) or 'all read models'} asked for"
+
+
 _WHAT: dict[str, str | Callable[[Mapping[str, Any]], str]] = {
     "environment.created": "environment {name} created",
     "environment.updated": "environment {name} changed",
     "environment.deleted": "environment {environment_id} deleted",
+    "environment.joined": "{kind} {member_id} moved into environment {environment_id}",
     "model.registered": _registered,
     "model.updated": "model {name} changed",
     "model.deleted": "model {model_id} deleted",
@@ -164,6 +169,11 @@ _WHAT: dict[str, str | Callable[[Mapping[str, Any]], str]] = {
     "alert.delivery_failed": "webhook {webhook_id} did not take alert {alert_id}",
     "webhook.registered": "alerts go to webhook {webhook_id} ({url})",
     "webhook.deleted": "alerts no longer go to webhook {webhook_id}",
+    "webhook.test_asked": "a message to try webhook {webhook_id} asked for",
+    "webhook.resend_asked": "a message to webhook {webhook_id} asked for again",
+    "alert_rule.configured": "alert rule {rule} configured",
+    "silence.begun": "alerts silenced until {until}",
+    "silence.lifted": "silence {silence_id} lifted",
     "account.registered": "account {name} registered as {role}",
     "account.role_changed": "account {account_id} is {role} now",
     "account.password_changed": "account {account_id} has a new password",
@@ -174,7 +184,11 @@ _WHAT: dict[str, str | Callable[[Mapping[str, Any]], str]] = {
     "name.claimed": "the name {name} belongs to {owner}",
     "name.released": "the name {name} is free",
     "secret.rotated": "secret {secret_id} has version {version}",
+    "log.partition_sealed": "telemetry of positions {first_position} to {last_position} dropped",
+    "rebuild.asked": _rebuild,
     "fold.skipped": "{service} may pass over position {position}",
+    "parked.retried": "parked message {parked_id} of {proposer} recorded after all",
+    "parked.dropped": "parked message {parked_id} of {proposer} thrown away",
 }
 _WHY: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "node.went_offline": lambda data: (
@@ -187,4 +201,5 @@ _WHY: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "queue.unreachable": lambda data: first_line(data["detail"]),
     "alert.delivery_failed": lambda data: first_line(data["error"]),
     "fold.skipped": lambda data: first_line(data["why"]),
+    "parked.dropped": lambda data: first_line(data["because"]),
 }

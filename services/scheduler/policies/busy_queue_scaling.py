@@ -119,4 +119,5 @@ def _scale_out(
         if plan.live(model) >= model.max_instances:
             plan.lacks(model, "at_max_instances", numbers, cause=model.samples.last)
         else:
-            attempts.start(model, "busy_scale_out", numbers, model.samples.last)
+            cause = model.samples.last
+            attempts.start(model, "busy_scale_out", numbers, cause, may_replace=False)

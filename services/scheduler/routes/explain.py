@@ -7,6 +7,7 @@ import gc
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,17 +21,19 @@ from services.scheduler.decide.explain.view import View
 from services.scheduler.state.fork import still
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Sequence
+    from collections.abc import Callable, Container, Iterable, Sequence
 
     from contracts.envelope import Recorded
     from contracts.http.explain import Explanation
     from services.chassis.clock import Clock
     from services.scheduler.routes.asked import Question
     from services.scheduler.state import State
+    from services.scheduler.state.entities import Model, Node
 
 SLICE_S = 0.003
 GIVE_WAY_S, LOOK_AGAIN_S = 0.03, 0.001  # how long one answer waits for decisions, and looks
 REACH_S = 5.0
+COMPARED = 500  # names, to find the one that may be meant
 EXPLAINED_MS = metrics.get_meter("quartermaster.scheduler").create_histogram(
     "quartermaster.scheduler.explained", unit="ms", description="How long one answer took."
 )
@@ -102,7 +105,7 @@ class Explaining:
     async def _answered(self, question: Question, view: View) -> Explanation:
         view.facts = await self._facts(view)
         if not view.facts and not _is_known(view):
-            raise NotFound(f"there is no {question.kind} {question.id}")
+            raise NotFound(_unknown(question, view.state, view.position))
         return await self._driven(view)
 
     async def _now(self, question: Question) -> View:
@@ -112,7 +115,7 @@ class Explaining:
         except TimeoutError as error:
             raise Unavailable("the scheduler is still reading the log") from error
         await self.folding.reach(question.min_position, timeout_s=REACH_S)
-        subject = _found(self.state, question)
+        subject = _found(self.state, question, self.folding.position)
         # From here on the fleet may go on: what is explained stays as it was.
         return View(still(self.state), self.folding.position, self.folding.now(), subject)
 
@@ -122,7 +125,7 @@ class Explaining:
             detail = f"position {position} is before min_position {question.min_position}"
             raise Refused(detail, field="as_of")
         state = await self.past.at(position)
-        return View(state, position, moment, _found(state, question))
+        return View(state, position, moment, _found(state, question, position))
 
     async def _facts(self, view: View) -> list[Recorded]:
         """Return what the log holds about the subject; of an ended instance, what came after."""
@@ -163,14 +166,27 @@ class Explaining:
         return self.clock.monotonic() - began
 
 
-def _found(state: State, question: Question) -> Subject:
+def _found(state: State, question: Question, position: int) -> Subject:
     try:
         subject = find(state, question.kind, question.id)
     except Ambiguous as error:
         raise Conflict(str(error), field="id") from error
     if subject is None:
-        raise NotFound(f"there is no {question.kind} {question.id}")
+        raise NotFound(_unknown(question, state, position))
     return subject
+
+
+def _unknown(question: Question, state: State, position: int) -> str:
+    """Return what is said of what is not there, or was not there yet, with what may be meant."""
+    when = "" if question.as_of is None else f" at position {position}"
+    known: dict[str, Iterable[Model | Node]] = {
+        "model": state.models.values(),
+        "node": state.nodes.values(),
+    }
+    names = [each.name for each in islice(known.get(question.kind, ()), COMPARED)]
+    near = get_close_matches(question.id, names, 1)
+    meant = f": is {near[0]} meant?" if near else ""
+    return f"there is no {question.kind} {question.id}{when}{meant}"
 
 
 def _is_known(view: View) -> bool:

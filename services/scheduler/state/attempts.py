@@ -25,17 +25,26 @@ class Attempts:
         self.plan, self.retry_base_s = plan, retry_base_s
         self.victims = Victims(plan, idle_s, stale_s)
 
-    def start(self, model: Model, code: str, numbers: Numbers, cause: Cause | None) -> bool:
+    def start(
+        self,
+        model: Model,
+        code: str,
+        numbers: Numbers,
+        cause: Cause | None,
+        *,
+        may_replace: bool = True,
+    ) -> bool:
         """Start a model on a free GPU; False when it can have none now, which is then noted.
 
-        cause: the event that made the policy want it.
+        cause: the event that made the policy want it. may_replace: whether the policy would stop
+        another's instance for this; else none came close to it.
         """
-        plan = self.plan
+        plan, victims = self.plan, self.victims if may_replace else None
         if plan.full:
             return True  # the next pass follows at once and looks at it again
         if (wait_s := plan.retry_in_s(model, self.retry_base_s)) > 0:
             numbers = {**numbers, **self._failures(model, wait_s)}
-            self._lacks(model, "backing_off", numbers, cause)
+            plan.lacks(model, "backing_off", numbers, victims, cause)
             return False
         spots = plan.spots(model, self.retry_base_s)
         if not spots:
@@ -43,7 +52,7 @@ class Attempts:
             if code == "backing_off":
                 wait_s = self._retry_there_in_s(model)
                 numbers = {**numbers, **self._failures(model, wait_s)}
-            self._lacks(model, code, numbers, cause)
+            plan.lacks(model, code, numbers, victims, cause)
             return False
         reason = plan.reason(code, numbers, _others(spots), plan.ruled_out(model))
         plan.start(model, spots, reason, cause=cause)

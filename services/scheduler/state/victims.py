@@ -46,7 +46,7 @@ class Victims:
     stale_s: float
     none_for: dict[tuple[bool, tuple[tuple[str, ...], ...]], None] = field(default_factory=dict)
     _idle: list[Model] | None = None
-    _by_quiet: list[Model] | None = None
+    _having: list[Model] | None = None
 
     def find(self, taker: Model, *, surplus_only: bool) -> Instance | None:
         """Return the instance to stop for `taker`, or None.
@@ -70,12 +70,14 @@ class Victims:
         return None
 
     def losers(self, taker: Model) -> Iterator[Alternative]:
-        """Yield the instances that came closest to making room, and why they did not."""
-        if self._by_quiet is None:
+        """Yield the instances that came closest to making room, and why they did not.
+
+        In the order in which they would go, of a model the newest.
+        """
+        if self._having is None:
             having = [m for m in self.plan.state.models.values() if m.counts["ready"]]
-            having.sort(key=lambda m: (-m.samples.quiet_s(self.plan.now_s), m.model_id))
-            self._by_quiet = having
-        others = (model for model in self._by_quiet if model is not taker)
+            self._having = sorted(having, key=self._rank)
+        others = (model for model in self._having if model is not taker)
         for model, instance in self._on_fit_nodes(others, taker):
             code, numbers = self._why_not(model, instance)
             yield Alternative(
@@ -94,9 +96,12 @@ class Victims:
                     if model.counts["ready"]
                     and why_not_idle(model, now_s, self.idle_s, self.stale_s) is None
                 ),
-                key=lambda m: (m.live <= m.floor, -m.samples.quiet_s(now_s), m.model_id),
+                key=self._rank,
             )
         return self._idle
+
+    def _rank(self, model: Model) -> tuple[bool, float, str]:
+        return model.live <= model.floor, -model.samples.quiet_s(self.plan.now_s), model.model_id
 
     def _replaceable(self, model: Model, taker: Model) -> Iterator[Instance]:
         state = self.plan.state
@@ -114,7 +119,7 @@ class Victims:
         """Yield one ready instance a model that is where `taker` could be, of the first LOOK_AT."""
         state, looked_at = self.plan.state, 0
         for model in models:
-            for instance_id in model.instances:
+            for instance_id in reversed(model.instances):
                 looked_at += 1
                 instance = state.instances[instance_id]
                 if instance.kind == "ready" and state.nodes[instance.node_id].supports(taker.name):

@@ -24,6 +24,7 @@ GROUP = {
     "what": "ran 14:02 to 14:40",
     "why": None,
     "who": "scheduler",
+    "led_to": [],
     "first": {"position": 3},
     "last": {"position": 9},
 }
@@ -72,7 +73,7 @@ def test_a_history_is_printed_with_its_newest_last_and_says_how_to_go_on():
 
 @pytest.mark.parametrize("zoom", ["timeline", "events"])
 def test_every_zoom_has_its_lines(zoom):
-    line = a_line(4, "node n1 went offline", why="timed out")
+    line = a_line(4, "node n1 went offline", why="timed out", led_to=[])
     event = {
         "position": 4,
         "recorded_at": AT,
@@ -97,7 +98,7 @@ def test_a_line_names_what_it_came_of_and_led_to_so_that_blame_can_be_asked():
 
 
 def test_a_run_says_why_it_was_begun_apart_from_how_it_ended():
-    story = {**GROUP, "code": "run", "what": "ran: killed", "why": "below its floor", "led_to": []}
+    story = {**GROUP, "code": "run", "what": "ran: killed", "why": "below its floor"}
     result, _ = run({"zoom": "groups", "items": [story], "next_cursor": None}, *OF_A_MODEL)
     assert result.output.strip().endswith("ran: killed (begun: below its floor)")
 

@@ -90,6 +90,7 @@ async def test_what_is_cut_is_marked_and_nothing_else_is(causes, depth, effects,
         assert found.cut == (found.shown < whole.shown)
         assert (found.end == "cut") == (len(whole.causes) > up)
         assert found.causes == whole.causes[:up]
+        assert found.first == (whole.first if found.end in ("first", "cut") else None)
 
 
 async def test_the_origin_is_what_somebody_asked_for_or_what_was_seen():

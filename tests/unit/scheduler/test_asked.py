@@ -122,6 +122,7 @@ async def test_what_ended_long_ago_is_known_and_where_its_model_went(world: Worl
         found = await ask(world, "instance", start.instance_id, min_position=await head(world))
         assert [each.code for each in found.reasons[:2]] == ["died_lost", "below_floor"]
         assert found.reasons[1].position > found.reasons[0].position
+        assert "llama was started again, as i-" in found.reasons[1].sentence
 
 
 async def test_what_is_not_there_is_said_by_kind_of_refusal_and_field(world: World) -> None:

@@ -9,7 +9,7 @@ from contracts.http.explain import MAX_ALTERNATIVES, Explanation
 from services.scheduler.decide.explain.case import FEW, Case
 from services.scheduler.decide.explain.of_hardware import of_gpu, of_node
 from services.scheduler.decide.explain.of_instance import of_instance
-from services.scheduler.decide.explain.of_model import of_model
+from services.scheduler.decide.explain.of_model import SATISFIED, of_model
 from services.scheduler.decide.explain.probes import (
     TO_STOP,
     gpu_usable,
@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 
     Told = Steps[list[Counterfactual]]
 
-WORTH = 12_000  # models and GPUs looked at for one question: a larger fleet is asked less often
+WORTH = 9_000  # models and GPUs looked at for one question: a larger fleet is asked less often
 FEWEST_RUNS, MOST_RUNS = 6, 40
+MOST_BACK = 4
 
 
 def explain(view: View) -> Steps[Explanation]:
@@ -104,11 +105,16 @@ def _searches(view: View, found: Found, what_if: WhatIf) -> Iterator[Told]:
 
 def _of_model(view: View, found: Found, what_if: WhatIf, model: Model) -> Iterator[Told]:
     start = Goal(model_id=model.model_id, live=model.live)
-    if start.effect(view.plan) is None:
+    # What is under way is over before anything else begins: nothing changes it now.
+    if view.plan.in_flight(model) is None and start.effect(view.plan) is None:
         case = Case(view, what_if, start)
         yield from (probe(case, model) for probe in to_start(found.reasons[0].code))
     stop = Goal(model_id=model.model_id, stops=True)
-    if model.counts["ready"] and stop.effect(view.plan) is None:
+    if (
+        found.reasons[0].code in SATISFIED
+        and model.counts["ready"]
+        and stop.effect(view.plan) is None
+    ):
         case = Case(view, what_if, stop)
         yield from (probe(case, model) for probe in TO_STOP)
 
@@ -117,10 +123,24 @@ def _of_instance(view: View, what_if: WhatIf, instance_id: str) -> Iterator[Told
     instance = view.state.instances.get(instance_id)
     model = view.state.models.get(instance.model_id) if instance else None
     goal = Goal(instance_id=instance_id, stops=True)
-    if instance is None or model is None or instance.kind != "ready" or goal.effect(view.plan):
+    if instance is None or model is None:
+        return
+    if instance.kind == "unreachable":
+        yield from _back(view, what_if, [instance_id])
+    if instance.kind != "ready" or goal.effect(view.plan):
         return
     case = Case(view, what_if, goal)
     yield from (probe(case, model) for probe in TO_STOP)
+
+
+def _back(view: View, what_if: WhatIf, instance_ids: Iterable[str]) -> Iterator[Told]:
+    """Yield searches for what would bring instances back that are out of reach."""
+    for instance_id in islice(instance_ids, MOST_BACK):
+        instance = view.state.instances[instance_id]
+        model = view.state.models.get(instance.model_id)
+        if instance.kind == "unreachable" and model is not None:
+            case = Case(view, what_if, Goal(model_id=model.model_id, live=model.live))
+            yield node_online(case, view.state.nodes[instance.node_id])
 
 
 def _of_gpu(view: View, what_if: WhatIf) -> Iterator[Told]:
@@ -130,6 +150,8 @@ def _of_gpu(view: View, what_if: WhatIf) -> Iterator[Told]:
     if gpu.cause == HELD and gpu.held_by is not None:
         yield from _of_instance(view, what_if, gpu.held_by)
         return
+    if gpu.held_by in view.state.instances:
+        yield from _back(view, what_if, [str(gpu.held_by)])
     case = Case(view, what_if, Goal(gpu_uuid=gpu.uuid))
     node = view.state.nodes[gpu.node_id]
     if case.goal.effect(view.plan) is not None:
@@ -148,6 +170,7 @@ def _of_node(view: View, what_if: WhatIf) -> Iterator[Told]:
     if node.deleted or case.goal.effect(view.plan) is not None:
         return
     if not node.reachable:
+        yield from _back(view, what_if, node.instances)
         yield node_online(case, node)
     elif node.free:
         yield from _rivals(case, node.node_id)

@@ -70,7 +70,8 @@ class Case:
 
     def mean_of(self, model: Model) -> float | None:
         """Return the mean length of a model's queue as it is judged by, None if there is none."""
-        mean: Any = self.view.numbers.get(model.model_id, {}).get("mean_length")
+        numbers = self.view.numbers.get(model.model_id, {})
+        mean: Any = numbers.get("mean_length") if numbers.get("samples") else None
         return None if mean is None else float(mean)
 
     def rivals(self, *, without: str | None, name_fits: str | None = None) -> Iterator[Model]:

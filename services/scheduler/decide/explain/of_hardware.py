@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from contracts.events import gpu as g
 from contracts.events import instance as i
 from contracts.events import node as n
+from contracts.types import Reason
 from services.scheduler.decide.explain.recorded import told
 from services.scheduler.decide.explain.view import Found
-from services.scheduler.decide.explain.words import CAUSES, Said, plural
+from services.scheduler.decide.explain.words import Said, are, each_is, seconds
 from services.scheduler.state.fleet import FREE, HELD
 
 if TYPE_CHECKING:
@@ -43,11 +44,15 @@ def _held(view: View, gpu: Gpu, place: str) -> Found:
     stop = view.latest(i.InstanceStopRequested.type, instance_id=gpu.held_by)
     reasons = [told(fact, view.names) for fact in (stop, start) if fact is not None]
     model = view.names.model(instance.model_id) if instance else "an instance"
-    text = f"{place} is held by {gpu.held_by} of {model}."
-    if reasons:
-        text = f"{text} {reasons[0].sentence}"
-    numbers = {"held_by": gpu.held_by}
-    return Found("held", text, reasons or [view.now_told(text, "held", numbers)])
+    text = f"{place} is held by {model} ({gpu.held_by})"
+    if not reasons:
+        gone = view.now_told(f"{text}.", "held", {"held_by": gpu.held_by})
+        return Found("held", gone.sentence, [gone])
+    reason = Reason.model_validate((stop or start).data["reason"])  # type: ignore[union-attr]
+    why = view.says(reason)
+    text = f"{text}, which is being stopped because {why}." if stop else f"{text} because {why}."
+    reasons[0] = reasons[0].model_copy(update={"sentence": text})
+    return Found("held", text, reasons, reason.alternatives, reason.rejected)
 
 
 def _blames(view: View, gpu: Gpu, cause: str, place: str) -> Iterator[ReasonTold]:
@@ -55,9 +60,14 @@ def _blames(view: View, gpu: Gpu, cause: str, place: str) -> Iterator[ReasonTold
     if cause == FREE:
         yield _unwanted(view, view.state.nodes[gpu.node_id], f"{place} is free")
     else:
-        known = f": {gpu.foreign}" if gpu.foreign else ""
-        text = f"{place} is {CAUSES.get(cause, cause)}{known}."
-        yield view.now_told(text, f"gpu_{cause}", {"foreign": gpu.foreign or None})
+        known = f" ({gpu.foreign})" if gpu.foreign else ""
+        holder = view.state.instances.get(gpu.held_by or "")
+        if holder is not None:
+            model = view.names.model(holder.model_id)
+            known = f"; {model} ({gpu.held_by}) may still be serving there"
+        text = f"{place} {are(1, cause)}{known}."
+        numbers = {"foreign": gpu.foreign or None, "held_by": gpu.held_by}
+        yield view.now_told(text, f"gpu_{cause}", numbers)
     quarantine = view.latest(g.GpuQuarantined.type)
     if gpu.quarantined and quarantine is not None:
         yield told(quarantine, view.names)
@@ -98,11 +108,11 @@ def of_node(view: View) -> Found:
         return _away(view, node, name)
     gpus = [view.state.gpus[uuid] for uuid in node.gpus]
     counts = Counter(gpu.cause or "node_offline" for gpu in gpus)
-    parts = [f"{count} {CAUSES.get(cause, cause)}" for cause, count in sorted(counts.items())]
-    says = f"{name} is online; of its {plural(len(gpus), 'GPU')}: {', '.join(parts) or 'none'}."
+    says = f"{name} is online and {_what_they_are(counts)}."
     reasons = [view.now_told(says, "online", dict(counts))]
     if counts[FREE]:
-        reasons.append(_unwanted(view, node, f"{plural(counts[FREE], 'GPU')} of {name} free"))
+        free = f"{counts[FREE]} of its GPUs {are(counts[FREE], FREE)}"
+        reasons.append(_unwanted(view, node, free))
     for instance_id in reversed(node.instances):
         fact = view.latest(i.InstanceStartRequested.type, instance_id=instance_id)
         if fact is not None:
@@ -112,15 +122,30 @@ def of_node(view: View) -> Found:
     return Found("online", says, reasons)
 
 
+def _what_they_are(counts: Counter[str]) -> str:
+    """Return what a node's GPUs are: `its 4 GPUs are in use`."""
+    total = counts.total()
+    if total == 0:
+        return "reports no GPU"
+    if len(counts) > 1:
+        return f"of its {total} GPUs {each_is(counts)}"
+    return f"its {'only GPU' if total == 1 else f'{total} GPUs'} {are(total, *counts)}"
+
+
 def _away(view: View, node: Node, name: str) -> Found:
     last = view.latest(n.NodeDeleted.type if node.deleted else n.NodeWentOffline.type)
     status = "deleted" if node.deleted else "offline"
     text = f"{name} was deleted." if node.deleted else f"{name} has not come online yet."
     reasons = [told(last, view.names) if last else view.now_told(text, status, {})]
+    if last is not None and not node.deleted:
+        since_s = (view.now - last.recorded_at).total_seconds()
+        text = f"{name} has been offline for {seconds(since_s)}: it did not answer any more."
+        numbers = {"offline_s": since_s, "silent_s": last.data["silent_s"]}
+        reasons.insert(0, view.now_told(text, status, numbers))
     cut_off = [view.state.instances[each] for each in node.instances]
     for instance in cut_off:
         model = view.names.model(instance.model_id)
-        said = f"{instance.instance_id} of {model} is out of reach there: it may still serve."
+        said = f"{model} ({instance.instance_id}) is out of reach there and may still be serving."
         numbers = {"instance_id": instance.instance_id, "model_id": instance.model_id}
         reasons.append(view.now_told(said, "instance_unreachable", numbers))
     return Found(status, reasons[0].sentence, reasons)

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from contracts.catalogue import read
 from contracts.events import instance as i
-from services.scheduler.decide.explain.recorded import told, why
+from services.scheduler.decide.explain.recorded import told
 from services.scheduler.decide.explain.view import Found
 
 if TYPE_CHECKING:
     from contracts.envelope import Recorded
+    from contracts.http.explain import ReasonTold
     from contracts.types import Reason
     from services.scheduler.decide.explain.view import View
 
@@ -30,15 +31,32 @@ def of_instance(view: View) -> Found:
     facts = list(dict.fromkeys(fact.position for fact in ranked if fact is not None))
     by_position = {fact.position: fact for fact in view.facts}
     reasons = [told(by_position[position], view.names) for position in facts]
+    if moved is not None and _later(moved, end) is not None:
+        reasons = [_again(each, moved) for each in reasons]
     status = _status(view, start, stop, end, ready)
     dominant = _reason_of(stop if stop and not is_unwanted else start)
+    sentence = _sentence(view, status, start, reasons[0].sentence)
+    if status == "unreachable":
+        numbers = {"node_id": view.state.instances[view.subject.id].node_id}
+        reasons.insert(0, view.now_told(sentence, "instance_unreachable", numbers))
+    elif sentence != reasons[0].sentence:
+        reasons[0] = reasons[0].model_copy(update={"sentence": sentence})
     return Found(
         status,
-        _sentence(view, status, start, reasons[0].sentence),
+        sentence,
         reasons,
         dominant.alternatives if dominant else (),
         dominant.rejected if dominant else {},
     )
+
+
+def _again(reason: ReasonTold, moved: Recorded) -> ReasonTold:
+    """Say of the start of another instance that it is another's."""
+    if reason.position != moved.position:
+        return reason
+    other = moved.data["instance_id"]
+    sentence = reason.sentence.replace(" was started on", f" was started again, as {other}, on", 1)
+    return reason.model_copy(update={"sentence": sentence})
 
 
 def _later(moved: Recorded | None, end: Recorded | None) -> Recorded | None:
@@ -69,11 +87,12 @@ def _sentence(view: View, status: str, start: Recorded | None, dominant: str) ->
         return dominant
     event: Any = read(start)
     place = view.names.gpu(event.gpu_uuid, event.gpu_index)
-    because = why(event.reason, view.names)
+    why = view.says(event.reason)
     if status == "unreachable":
-        return f"{event.model_name} runs on {place}, whose node is out of reach: nobody can tell."
+        node = view.names.node(event.node_id)
+        return f"{event.model_name} may still be serving on {place}, but {node} does not answer."
     verb = "runs" if status == "running" else "is starting"
-    return f"{event.model_name} {verb} on {place} because {because}."
+    return f"{event.model_name} {verb} on {place} because {why}."
 
 
 def _reason_of(fact: Recorded | None) -> Reason | None:

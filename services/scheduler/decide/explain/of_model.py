@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from contracts.events.instance import InstanceStartRequested, InstanceStopRequested
 from contracts.events.model import ModelDeferred, ModelFloorUnmet
 from contracts.types import Reason
+from services.scheduler.decide.explain.beside import beside
 from services.scheduler.decide.explain.recorded import told
 from services.scheduler.decide.explain.view import Found
-from services.scheduler.decide.explain.words import CAUSES, plural, seconds
+from services.scheduler.decide.explain.words import listed, plural
 from services.scheduler.decide.facts import code_without_strategy, reason_of
 from services.scheduler.state.plan import Shortfall
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from contracts.http.explain import ReasonTold
     from services.scheduler.decide.explain.view import View
     from services.scheduler.state.entities import Model
 
-BLAMED = ("held", "taken_before")
+SATISFIED = frozenset({"enough", "not_busy", "nothing_asked", "nothing_known"})
 
 
 def of_model(view: View) -> Found:
@@ -30,10 +31,24 @@ def of_model(view: View) -> Found:
         return _gone(view)
     reason = _now(view, model)
     status = _status(view, model, reason)
-    dominant = view.now_told(_sentence(view, model, reason), reason.code, reason.numbers)
-    dominant = dominant.model_copy(update={"strategy": reason.strategy})
-    rest = [*_beside(view, model, reason), *_open(view, model, reason), *_lives(view, model)]
-    return Found(status, dominant.sentence, [dominant, *rest], reason.alternatives, reason.rejected)
+    dominant = _dominant(view, model, reason)
+    rest = [*beside(view, model, reason), *_open(view, model), *_lives(view, model)]
+    reasons = [dominant, *(each for each in rest if not _is_same(each, dominant))]
+    return Found(status, dominant.sentence, reasons, reason.alternatives, reason.rejected)
+
+
+def _dominant(view: View, model: Model, reason: Reason) -> ReasonTold:
+    """Return what is said first: the start that is under way, or what holds at this moment."""
+    text = _sentence(view, model, reason)
+    fact = view.latest(InstanceStartRequested.type, model_id=model.model_id)
+    if reason.code == "starting" and fact is not None:
+        return told(fact, view.names).model_copy(update={"sentence": text})
+    dominant = view.now_told(text, reason.code, reason.numbers)
+    return dominant.model_copy(update={"strategy": reason.strategy})
+
+
+def _is_same(one: ReasonTold, other: ReasonTold) -> bool:
+    return one.recorded and other.recorded and one.position == other.position
 
 
 def _gone(view: View) -> Found:
@@ -58,9 +73,18 @@ def _now(view: View, model: Model) -> Reason:
     if why is not None:
         return reason_of(plan, model, why)
     numbers = {"floor": model.floor, **view.numbers.get(model.model_id, {})}
-    is_asked = bool(numbers.get("mean_length"))
-    code = "nothing_asked" if not is_asked and not model.live else "enough"
-    return plan.reason(code, numbers)
+    if ready := model.counts["ready"]:
+        numbers["wait_per_instance_s"] = numbers.get("wait_s", 0.0) / ready
+    return plan.reason(_code_of(numbers, ready), numbers)
+
+
+def _code_of(numbers: Mapping[str, Any], ready: int) -> str:
+    """Return why a model needs no more, by what is known of its queue."""
+    if not numbers.get("samples"):
+        return "nothing_known"
+    if not numbers["mean_length"]:
+        return "nothing_asked"
+    return "enough" if ready else "not_busy"
 
 
 def _under_way(view: View, model: Model, action: str) -> dict[str, str]:
@@ -78,23 +102,28 @@ def _status(view: View, model: Model, reason: Reason) -> str:
         return "waiting" if model.live == 0 else "short"
     if model.live:
         return "serving"
-    return "not_needed" if reason.code in ("nothing_asked", "enough") else "waiting"
+    return "not_needed" if reason.code in SATISFIED else "waiting"
 
 
 def _sentence(view: View, model: Model, reason: Reason) -> str:
-    live, why = model.live, view.says(reason)
-    has = plural(live, "instance") if live else "no instance"
     if reason.code in ("about_to_start", "starting"):
         return _starting(view, model)
+    if model.counts["unreachable"] and not model.live:
+        return _out_of_reach(view, model, reason)
+    return f"{model.name} {_has(model, reason)}{view.says(reason)}."
+
+
+def _has(model: Model, reason: Reason) -> str:
+    """Return what it has, up to the word before the reason."""
+    live = model.live
+    has = f"has {plural(live, 'instance') if live else 'no instance'}"
     if reason.code == "replaced":
-        return f"{model.name} loses an instance because {why}."
-    if reason.code in ("enough", "nothing_asked"):
-        return f"{model.name} has {has} and needs no more: {why}."
+        return "loses an instance because "
+    if reason.code in SATISFIED:
+        return f"{has} and needs {'no more' if live else 'none'}: "
     if live < model.floor and live:
-        return f"{model.name} has {live} of {model.floor} required instances because {why}."
-    if live:
-        return f"{model.name} has {has} and gets no further one because {why}."
-    return f"{model.name} has no instance because {why}."
+        return f"has {live} of {model.floor} required instances because "
+    return f"{has} and gets no further one because " if live else f"{has} because "
 
 
 def _starting(view: View, model: Model) -> str:
@@ -111,33 +140,19 @@ def _starting(view: View, model: Model) -> str:
     return f"{model.name} is starting."
 
 
-def _beside(view: View, model: Model, dominant: Reason) -> Iterator[ReasonTold]:
-    """Yield what else stands against it now: its queue, its failures, its nodes, its GPUs."""
-    now_s = view.now.timestamp()
-    if model.queue_problem is not None:
-        problem = model.queue_problem
-        text = f"Its queue cannot be read ({problem}): nobody knows how much waits."
-        yield view.now_told(text, "queue_unreachable", {"problem": problem})
-    if model.failures is not None and dominant.code not in ("backing_off", "start_failing"):
-        count, ago = model.failures.count, now_s - model.failures.last_s
-        text = (
-            f"Its last {plural(count, 'start')} failed, {seconds(ago)} ago by {model.last_error}."
-        )
-        yield view.now_told(
-            text, "start_failed", {"failures": count, "ago_s": ago, "error": model.last_error}
-        )
-    if unreachable := model.counts["unreachable"]:
-        where = plural(unreachable, "instance")
-        text = f"{where} of it on a node out of reach: not counted as serving."
-        yield view.now_told(text, "instance_unreachable", {"instances": unreachable})
-    if view.plan.live(model) >= model.floor and model.live and not dominant.rejected:
-        return
-    for cause, count in view.plan.ruled_out(model).items():
-        text = f"{plural(count, 'GPU')} that could serve it: {CAUSES.get(cause, cause)}."
-        yield view.now_told(text, f"gpu_{cause}", {"gpus": count})
+def _out_of_reach(view: View, model: Model, reason: Reason) -> str:
+    state = view.state
+    there = (state.instances[each] for each in model.instances)
+    nodes = {each.node_id: None for each in there if each.kind == "unreachable"}
+    where = listed([view.names.node(node_id) for node_id in nodes])
+    does = "do" if len(nodes) > 1 else "does"
+    text = f"{model.name} has no instance within reach because {where} {does} not answer"
+    if reason.code in ("instance_unreachable", "no_node_online"):
+        return f"{text}: what runs there may still be serving."
+    return f"{text}, and no other one because {view.says(reason)}."
 
 
-def _open(view: View, model: Model, dominant: Reason) -> Iterator[ReasonTold]:
+def _open(view: View, model: Model) -> Iterator[ReasonTold]:
     """Yield what was told of its floor, or of further instances, and still holds."""
     if model.floor_open is not None:
         fact = view.latest(ModelFloorUnmet.type)
@@ -149,7 +164,6 @@ def _open(view: View, model: Model, dominant: Reason) -> Iterator[ReasonTold]:
     start = view.latest(InstanceStartRequested.type, model_id=model.model_id)
     if stop is not None and (start is None or start.position < stop.position):
         yield told(stop, view.names)
-    del dominant
 
 
 def _lives(view: View, model: Model) -> Iterator[ReasonTold]:

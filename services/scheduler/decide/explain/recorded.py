@@ -11,8 +11,8 @@ from contracts.events import model as m
 from contracts.events import node as n
 from contracts.events import queue as q
 from contracts.http.explain import AlternativeTold, HistoryEntry, ReasonTold
-from services.scheduler.decide.explain.clauses import clause
-from services.scheduler.decide.explain.words import plural, seconds
+from services.scheduler.decide.explain.clauses import because, clause
+from services.scheduler.decide.explain.words import plural, said, seconds, supports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -80,11 +80,6 @@ def code_of(event: Event) -> str | None:
     return "start_failed" if isinstance(event, i.InstanceStartFailed) else None
 
 
-def why(reason: Reason, names: Names) -> str:
-    """Return a recorded reason as the part of a sentence behind `because`."""
-    return clause(reason.code, reason.numbers, names, reason.rejected)
-
-
 def sentence_of(event: Event, names: Names) -> str:
     """Return what a fact says, in one sentence."""
     say = SENTENCES.get(type(event))
@@ -93,8 +88,7 @@ def sentence_of(event: Event, names: Names) -> str:
 
 def _start_requested(event: i.InstanceStartRequested, names: Names) -> str:
     place = names.gpu(event.gpu_uuid, event.gpu_index)
-    because = why(event.reason, names)
-    return f"{event.model_name} was started on {place} because {because}."
+    return f"{event.model_name} was started on {place} because {because(event.reason, names)}."
 
 
 def _started(event: i.InstanceStarted, names: Names) -> str:
@@ -111,30 +105,39 @@ def _start_failed(event: i.InstanceStartFailed, names: Names) -> str:
 def _stop_requested(event: i.InstanceStopRequested, names: Names) -> str:
     model = names.model(event.model_id)
     place = names.gpu(event.gpu_uuid)
-    return f"{model} was stopped on {place} because {why(event.reason, names)}."
+    return f"{model} was stopped on {place} because {because(event.reason, names)}."
+
+
+def _stopped(event: i.InstanceStopped, names: Names) -> str:
+    return f"{names.model(event.model_id)} has stopped on {names.gpu(event.gpu_uuid)}, as wanted."
 
 
 def _died(event: i.InstanceDied, names: Names) -> str:
-    code = "" if event.exit_code is None else f" (exit code {event.exit_code})"
-    because = clause(f"died_{event.because}", {}, names)
-    place = names.gpu(event.gpu_uuid)
-    return f"{names.model(event.model_id)} ended on {place} because {because}{code}."
+    why = clause(f"died_{event.because}", {}, names)
+    if event.exit_code is not None:
+        was_killed = event.exit_code < 0 and event.because == "exited"
+        code = f"{why} (exit code {event.exit_code})"
+        why = f"its process was killed (signal {-event.exit_code})" if was_killed else code
+    return f"{names.model(event.model_id)} ended on {names.gpu(event.gpu_uuid)} because {why}."
 
 
 def _deferred(event: m.ModelDeferred, names: Names) -> str:
     model = names.model(event.model_id)
     if event.reason.code == "no_longer_wanted":
-        return f"{model} wants no further instance any more."
-    return f"{model} gets no further instance because {why(event.reason, names)}."
+        return f"{model} no longer wants a further instance."
+    return f"{model} gets no further instance because {because(event.reason, names)}."
 
 
 def _floor_unmet(event: m.ModelFloorUnmet, names: Names) -> str:
-    has = f"{event.instances} of {event.floor} required {_instances(event.floor)}"
-    return f"{names.model(event.model_id)} has {has} because {why(event.reason, names)}."
+    has = f"{event.instances} of {event.floor} required instances"
+    if event.instances == 0:
+        has = f"no instance ({event.floor} required)"
+    return f"{names.model(event.model_id)} has {has} because {because(event.reason, names)}."
 
 
-def _instances(count: int) -> str:
-    return "instance" if count == 1 else "instances"
+def _floor_met(event: m.ModelFloorMet, names: Names) -> str:
+    has = "required instance" if event.floor == 1 else f"{event.floor} required instances"
+    return f"{names.model(event.model_id)} has its {has}."
 
 
 def _offline(event: n.NodeWentOffline, names: Names) -> str:
@@ -148,11 +151,11 @@ SENTENCES: dict[type[Event], Callable[[Any, Names], str]] = {
     i.InstanceStartFailed: _start_failed,
     i.InstanceStopAsked: lambda _, __: "Somebody asked for it to be stopped.",
     i.InstanceStopRequested: _stop_requested,
-    i.InstanceStopped: lambda event, names: f"{names.model(event.model_id)} has ended as wanted.",
+    i.InstanceStopped: _stopped,
     i.InstanceDied: _died,
     i.InstanceStartRefused: lambda event, names: (
         f"A start of {names.model(event.model_id)} by hand was refused because"
-        f" {why(event.reason, names)}."
+        f" {because(event.reason, names)}."
     ),
     m.ModelRegistered: lambda event, _: f"{event.name} was registered.",
     m.ModelUpdated: lambda event, _: (
@@ -160,12 +163,10 @@ SENTENCES: dict[type[Event], Callable[[Any, Names], str]] = {
     ),
     m.ModelDeleted: lambda event, names: f"{names.model(event.model_id)} was deleted.",
     m.ModelFloorUnmet: _floor_unmet,
-    m.ModelFloorMet: lambda event, names: (
-        f"{names.model(event.model_id)} has its {event.floor} required {_instances(event.floor)}."
-    ),
+    m.ModelFloorMet: _floor_met,
     m.ModelDeferred: _deferred,
     q.QueueUnreachable: lambda event, names: (
-        f"The queue of {names.model(event.model_id)} cannot be read ({event.code})."
+        f"The queue of {names.model(event.model_id)} cannot be read ({said(event.code)})."
     ),
     q.QueueRecovered: lambda event, names: (
         f"The queue of {names.model(event.model_id)} can be read again."
@@ -177,10 +178,10 @@ SENTENCES: dict[type[Event], Callable[[Any, Names], str]] = {
     n.NodeWentOffline: _offline,
     n.NodeInventoryChanged: lambda event, names: (
         f"{names.node(event.node_id)} said it has {plural(len(event.gpus), 'GPU')}"
-        f" and supports {', '.join(event.supported_models) or 'no model'}."
+        f" and supports {supports(event.supported_models)}."
     ),
     g.GpuQuarantined: lambda event, names: (
-        f"{names.gpu(event.gpu_uuid)} was quarantined because {event.because}."
+        f"{names.gpu(event.gpu_uuid)} was put in quarantine because {event.because}."
     ),
     g.GpuReleased: lambda event, names: (
         f"The quarantine of {names.gpu(event.gpu_uuid)} ended because {event.because}."

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from contracts.http.explain import ReasonTold
 from contracts.policies import validate_parameters
 from services.scheduler.decide import deliberate
-from services.scheduler.decide.explain.clauses import clause
+from services.scheduler.decide.explain.clauses import because
 from services.scheduler.decide.explain.search import EPOCH
 from services.scheduler.decide.explain.words import Names
 from services.scheduler.policies import MEASURES
@@ -101,7 +101,7 @@ class View:
 
     def says(self, reason: Reason) -> str:
         """Return a reason as the part of a sentence behind `because`."""
-        return clause(reason.code, reason.numbers, self.names, reason.rejected)
+        return because(reason, self.names)
 
     def now_told(self, sentence: str, code: str, numbers: Mapping[str, Any]) -> ReasonTold:
         """Return a reason that holds now and is in no event."""

@@ -49,7 +49,9 @@ TO_STOP: tuple[Probe, ...] = (itself_quiet, rivals_busy, fewer_instances)
 # What is looked at first where a code dominates: a question is worth only so many tries.
 FIRST: dict[str, tuple[Probe, ...]] = {
     "enough": (longer_queue, more_instances),
+    "not_busy": (longer_queue, more_instances),
     "nothing_asked": (longer_queue, more_instances),
+    "nothing_known": (longer_queue, more_instances),
     "at_max_instances": (more_instances,),
     "no_free_gpu": (more_free_gpus, others_quiet),
     "no_node_supports": (nodes_supporting,),

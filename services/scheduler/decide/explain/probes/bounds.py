@@ -39,7 +39,7 @@ def more_instances(case: Case, model: Model) -> Told:
             change = Change(
                 subject=f"model/{model.model_id}", field=field, today=today, needed=done[0]
             )
-            condition = f"{field} of {model.name} were {done[0]} ({today} now)"
+            condition = f"{field} of {model.name} were {done[0]} rather than {today}"
             found.append(case.tell(field, condition, change, done[1]))
     return found
 
@@ -61,5 +61,5 @@ def fewer_instances(case: Case, model: Model) -> Told:
     change = Change(
         subject=f"model/{model.model_id}", field="max_instances", today=today, needed=low
     )
-    condition = f"max_instances of {model.name} were {low} ({today} now)"
+    condition = f"max_instances of {model.name} were {low} rather than {today}"
     return [case.tell("max_instances", condition, change, effect)]

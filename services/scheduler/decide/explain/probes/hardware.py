@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from contracts.http.explain import Change
 from services.scheduler.decide.explain import changes
 from services.scheduler.decide.explain.case import FEW, flag
+from services.scheduler.decide.explain.search import Goal
 from services.scheduler.state.fleet import FREE, HELD
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from contracts.http.explain import Counterfactual
     from services.scheduler.decide.explain.case import Case
     from services.scheduler.decide.explain.search import Steps
+    from services.scheduler.state import State
     from services.scheduler.state.entities import Gpu, Model, Node
 
     Told = Steps[list[Counterfactual]]
@@ -42,7 +44,15 @@ def more_free_gpus(case: Case, model: Model) -> Told:
     )
     more = "one more GPU" if count == 1 else f"{count} more GPUs"
     condition = f"{more} that can serve it were free"
-    return [case.tell("more_free_gpus", condition, change, effect)]
+    first = None if count == 1 else (yield from _first_taker(case, make(count - 1)))
+    others = f" (before it, {first} gets one)" if first else ""
+    return [case.tell("more_free_gpus", f"{condition}{others}", change, effect)]
+
+
+def _first_taker(case: Case, state: State) -> Steps[str | None]:
+    """Return the name of the model that takes the first of GPUs that are not enough."""
+    effect = yield from case.what_if.happens(Goal(node_id=changes.EXTRA), state)
+    return case.view.names.model(effect.model_id) if effect else None
 
 
 def _kind_of_node(case: Case, model: Model) -> tuple[str, ...]:

@@ -36,7 +36,7 @@ def longer_queue(case: Case, model: Model) -> Told:
     if found is None:
         return []
     length, effect = found
-    known = "not known" if today is None else f"{number(round(today, 2))} now"
+    known = "" if today is None else f" rather than {number(round(today, 2))}"
     wait = seconds(length * model.average_inference_time_s)
     change = Change(
         subject=f"model/{model.model_id}",
@@ -45,7 +45,7 @@ def longer_queue(case: Case, model: Model) -> Told:
         needed=length,
         unit="messages",
     )
-    condition = f"the queue of {model.name} held {length} on average, {wait} of work ({known})"
+    condition = f"the queue of {model.name} held {length} on average{known}, {wait} of work"
     return [case.tell("longer_queue", condition, change, effect)]
 
 
@@ -85,13 +85,13 @@ def itself_quiet(case: Case, model: Model) -> Told:
         needed=for_s,
         unit="s",
     )
-    known = f"{seconds(quiet_s)} now"
-    condition = f"nobody had asked {model.name} anything for {seconds(for_s)} ({known})"
+    known = f"rather than {seconds(quiet_s)}"
+    condition = f"nobody had asked {model.name} anything for {seconds(for_s)} {known}"
     return [case.tell("quiet", condition, change, effect)]
 
 
 def _holders(case: Case, model: Model) -> Iterator[Model]:
-    """Yield other models with a ready instance where it could be, the longest quiet first."""
+    """Yield other models with a ready instance where it could be, as they would lose theirs."""
     now_s = case.now.timestamp()
     having = [
         each
@@ -103,7 +103,9 @@ def _holders(case: Case, model: Model) -> Iterator[Model]:
             for i in each.instances
         )
     ]
-    having.sort(key=lambda each: (-each.samples.quiet_s(now_s), each.model_id))
+    having.sort(
+        key=lambda each: (each.live <= each.floor, -each.samples.quiet_s(now_s), each.model_id)
+    )
     yield from having
 
 

@@ -70,5 +70,5 @@ def silence_over(case: Case, _: Model) -> Told:
     if effect is None:
         return []
     change = flag("fleet/silence", "suspected", needed=False)
-    condition = "enough nodes answered for our own network not to be suspected"
+    condition = "enough nodes answered for our own network to be above suspicion"
     return [case.tell("silence_over", condition, change, effect)]

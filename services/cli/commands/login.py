@@ -1,0 +1,114 @@
+"""`quartermaster login`, `logout`, `whoami`, `context`: as whom, and at which gateway."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+
+import typer
+
+from services.chassis.errors import NotFound
+from services.cli.commands.showing import Plain, as_text, show_rows
+from services.cli.decide.words import NOTHING, lines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Entry(Protocol):
+    """What lets somebody in and keeps it."""
+
+    url: str
+    context: str
+    logins: Any
+
+    def log_in(self, username: str, password: str) -> None:
+        """Exchange a name and a password for tokens, and keep them."""
+
+    def take(self, token: str, username: str) -> None:
+        """Keep a token that somebody was given."""
+
+    def log_out(self) -> bool:
+        """End the session there and forget it here; False when there was none."""
+
+
+Context = Annotated[str | None, typer.Option(help="Under which name it is kept; see `context`.")]
+
+
+def add_to(app: typer.Typer, entry: Callable[..., Entry], gateway: Callable[..., Any]) -> None:
+    """Add the commands. entry(url, context) is a door; gateway(entry) answers behind it."""
+    _add_login(app, entry, gateway)
+    _add_whoami(app, entry, gateway)
+    _add_context(app, entry)
+
+
+def _add_login(app: typer.Typer, entry: Callable[..., Entry], gateway: Callable[..., Any]) -> None:
+    @app.command()
+    def login(
+        *,
+        username: Annotated[str | None, typer.Option("--username", "-u")] = None,
+        url: Annotated[str | None, typer.Option(help="The gateway.")] = None,
+        password_stdin: Annotated[
+            bool, typer.Option("--password-stdin", help="Read the password from standard input.")
+        ] = False,
+        token_stdin: Annotated[
+            bool, typer.Option("--token-stdin", help="Read a token or an API key instead.")
+        ] = False,
+        context: Context = None,
+    ) -> None:
+        """Log in, and keep what was given in a file that only you can read.
+
+        No password is taken from the command line, where others would see it.
+        """
+        door = entry(url, context)
+        if token_stdin:
+            door.take(sys.stdin.readline().strip(), username or "")
+        else:
+            name = username or typer.prompt("Username")
+            said = sys.stdin.readline() if password_stdin else typer.prompt(
+                "Password", hide_input=True
+            )  # fmt: skip
+            door.log_in(name, said.rstrip("\n"))
+        me = gateway(door).plain("/auth/me")
+        if token_stdin:
+            door.take(door.logins.read().logins[door.context].access, me["username"])
+        typer.echo(f"logged in at {door.url} as {me['username']} ({me['role']})")
+
+    @app.command()
+    def logout(*, context: Context = None) -> None:
+        """End the session and forget its tokens."""
+        door = entry(None, context)
+        if not door.log_out():
+            raise NotFound(f"nobody is logged in at {door.url}")
+        typer.echo(f"logged out at {door.url}")
+
+
+def _add_whoami(app: typer.Typer, entry: Callable[..., Entry], gateway: Callable[..., Any]) -> None:
+    @app.command()
+    def whoami(*, output: Plain = "text") -> None:
+        """Show who you are to the gateway, and what you may do."""
+        door = entry(None, None)
+        me = {"gateway": door.url, "context": door.context, **gateway(door).plain("/auth/me")}
+        typer.echo(as_text(me, output) if output != "text" else "\n".join(lines(me)))
+
+
+def _add_context(app: typer.Typer, entry: Callable[..., Entry]) -> None:
+    @app.command()
+    def context(
+        name: Annotated[str | None, typer.Argument(help="Use this one from now on.")] = None,
+    ) -> None:
+        """List the logins that are kept, or use another one. QM_CONTEXT is for one shell."""
+        logins = entry(None, None).logins
+        if name is None:
+            kept = logins.read()
+            rows = [
+                ("*" if each == kept.current else "", each, login.url, login.username or NOTHING)
+                for each, login in sorted(kept.logins.items())
+            ]
+            show_rows(("", "CONTEXT", "GATEWAY", "AS"), rows)
+            return
+        with logins.changing() as kept:
+            if name not in kept.logins:
+                raise NotFound(f"there is no context {name}: log in with --context {name}")
+            kept.current = name
+        typer.echo(f"{name} is used from now on")

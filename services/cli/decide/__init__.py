@@ -1,0 +1,1 @@
+"""What the command knows and compares: no I/O."""

@@ -1,0 +1,108 @@
+"""/instances/{id}/logs: what a worker writes, as its node's agent has it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Any
+
+import orjson
+import structlog
+from fastapi import APIRouter, Query, Request, Response
+from starlette.responses import PlainTextResponse, StreamingResponse
+
+from contracts.types import InstanceId
+from services.chassis.connections import abort
+from services.chassis.errors import NotFound, Unavailable
+from services.gateway.routes.access import OPERATE
+from services.gateway.routes.doors import Doors, DoorsHere
+from services.gateway.routes.streams import LiveHere, Place, Streams, opened
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.types import Receive, Scope, Send
+
+log = structlog.get_logger(__name__)
+router = APIRouter(tags=["fleet"])
+
+TEXT = "text/plain"
+MOST_LINES = 10_000
+# Lines are sent as they come: nothing on the way may gather or keep them.
+AS_THEY_COME = {
+    "cache-control": "no-store",
+    "content-encoding": "identity",
+    "x-accel-buffering": "no",
+}
+
+
+# What people ask a model may stand in its worker's log, so it is not for everybody who may look.
+@router.get(
+    "/instances/{instance_id}/logs",
+    dependencies=[OPERATE],
+    response_class=PlainTextResponse,
+    responses={200: {"content": {TEXT: {"schema": {"type": "string"}}}}},
+)
+async def logs(
+    instance_id: InstanceId,
+    request: Request,
+    doors: DoorsHere,
+    live: LiveHere,
+    tail: Annotated[int, Query(ge=0, le=MOST_LINES)] = 100,
+    *,
+    follow: bool = False,
+) -> Response:
+    """Return the last `tail` lines as plain text; `follow` goes on until the worker ends."""
+    instance = await _row(doors, f"/instances/{instance_id}")
+    try:
+        node = await _row(doors, f"/nodes/{instance['node_id']}")
+        place = opened(request, live.streams) if follow else None
+        try:
+            chunks = await doors.workers.logs(node["agent_url"], instance_id, tail, follow=follow)
+        except BaseException:
+            if place:
+                place.give_back()
+            raise
+    except (NotFound, Unavailable):
+        if not (kept := instance.get("log_tail")):
+            raise
+        # Its agent has forgotten it, or is gone with its node: what its death was recorded with.
+        return PlainTextResponse(kept, headers={"cache-control": "no-store"})
+    return Followed(chunks, place, live.streams)
+
+
+async def _row(doors: Doors, path: str) -> dict[str, Any]:
+    row: dict[str, Any] = orjson.loads((await doors.reads.get(path, [], None)).body)
+    return row
+
+
+class Followed(StreamingResponse):
+    """Lines until the worker or the client ends, or the client takes nothing for too long."""
+
+    def __init__(self, chunks: AsyncIterator[bytes], place: Place | None, streams: Streams) -> None:
+        super().__init__(self._told(chunks), media_type=TEXT, headers=AS_THEY_COME)
+        self._chunks, self._place, self._streams = chunks, place, streams
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Write until either side ends it."""
+
+        async def patient(message: Any) -> None:
+            async with asyncio.timeout(self._streams.limits.patience_s):
+                await send(message)
+
+        try:
+            await super().__call__(scope, receive, patient)
+        except TimeoutError:
+            if self._place:
+                self._streams.let_go(self._place.caller, "took nothing for too long")
+            abort(scope)
+        finally:
+            if self._place:
+                self._place.give_back()
+
+    async def _told(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in chunks:
+                yield chunk
+        except Unavailable as error:  # too late for a status
+            log.info("a worker's log ends", because=error.detail)
+            yield f"\n[the log ends here: {error.detail}]\n".encode()
