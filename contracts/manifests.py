@@ -10,13 +10,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, model_validator
 
+from contracts.events.alert import WebhookKind
 from contracts.http.gateway import Body, Description, NewName, Parameters, PortNumber, Whole
 from contracts.http.models import AtLeastOne, Host, InferenceTime, Instances, NewLaunch
 from contracts.http.nodes import AgentUrl, GpuIds, with_agent_url
 from contracts.http.webhooks import WebhookUrl
 from contracts.types import Id, Name, OnLostControl
 
-API_VERSION = "quartermaster/v1"
 Version = Annotated[
     Literal["quartermaster/v1"], Field(description="May be left out; there is this one so far.")
 ]
@@ -91,16 +91,21 @@ class StrategySpec(Body):
 
 
 class WebhookSpec(Body):
-    """A webhook, known by its address; without a secret one is made, and shown once."""
+    """A webhook, known by its address; without a secret one is made, and shown once.
+
+    kind: alertmanager is the address of an Alertmanager, which takes a bearer token.
+    """
 
     url: WebhookUrl
+    kind: WebhookKind = "standard"
     secret: Secret | None = None
+    bearer_token: Secret | None = None
 
 
 class _Manifest(Body):
     """What every document has in common."""
 
-    api_version: Annotated[Version, Field(alias="apiVersion")] = API_VERSION
+    api_version: Annotated[Version, Field(alias="apiVersion")] = "quartermaster/v1"
 
 
 class EnvironmentManifest(_Manifest):
@@ -149,9 +154,7 @@ class WebhookManifest(_Manifest):
         return self.spec.url
 
 
-Manifest = (
-    EnvironmentManifest | NodeManifest | ModelManifest | StrategyManifest | WebhookManifest
-)
+Manifest = EnvironmentManifest | NodeManifest | ModelManifest | StrategyManifest | WebhookManifest
 MANIFEST: TypeAdapter[Manifest] = TypeAdapter(Annotated[Manifest, Field(discriminator="kind")])
 # Also the order they are applied in: a thing comes after what it stands in.
 KINDS = ("Environment", "Node", "Model", "Strategy", "Webhook")

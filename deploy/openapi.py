@@ -29,6 +29,7 @@ def of_gateway() -> dict[str, Any]:
     anywhere = AllowList(PRIVATE_NETWORKS)
     doors = Doors(
         commands=_NOTHING,
+        known=_NOTHING,
         accounts=_NOTHING,
         reads=_NOTHING,
         journal=_NOTHING,

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, SecretStr, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    model_validator,
+)
 
-from contracts.events.alert import WebhookKind
+from contracts.events.alert import MessageType, WebhookKind
 from contracts.http.gateway import Body, Changes
+from contracts.types import AlertId, Moment, Name
 
 WebhookUrl = Annotated[
     str,
@@ -67,3 +76,16 @@ class WebhookChanges(Changes):
     secret: SigningSecret | None = None
     bearer_token: BearerToken | None = None
     rotate_secret: bool = False
+
+
+class SentMessage(BaseModel):
+    """A message as the delivery log has it: what is sent again is this."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    message_id: Name
+    message_type: MessageType
+    alert_id: AlertId
+    subject: Name
+    at: Moment
+    data: dict[str, Any]

@@ -79,9 +79,9 @@ def proposal(count: int, *, telemetry: bool = False) -> Command:
 class _WithoutChain(PostgresLog):
     """The same log in a schema whose append function makes no hashes."""
 
-    async def append(self, commands: Any) -> Any:
+    async def append(self, commands: Any, not_before: Any = None) -> Any:
         sql = postgres.QUERIES["append"].replace("log.append", "bare.append")
-        rows = await self._database.fetch(sql, *postgres.arguments(commands))
+        rows = await self._database.fetch(sql, *postgres.arguments(commands), not_before)
         return rows[0]["positions"][: len(commands)]
 
 

@@ -38,6 +38,8 @@ SERVICES = {
     "query": Rights(("qm.journal", "qm.asked"), FOLLOWER),
     "cli": Rights((*PROPOSER, "qm.asked"), (*FOLLOWER, "qm.parked")),
     "demo": Rights(PROPOSER, FOLLOWER),
+    # Whoever listens from outside: in queues `subscriber.<name>.recorded` of their own.
+    "subscriber": Rights((), FOLLOWER),
 }
 
 # The journal declares the topology for all: every exchange, every durable queue, every binding.

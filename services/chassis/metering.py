@@ -25,7 +25,7 @@ LOOK_S = 5.0
 
 # name → unit, what it tells. Dashboards and alert rules may use these and the instruments' names.
 GAUGES = {
-    "quartermaster.service.healthy": ("1", "1 while every part of the service says it is well."),
+    "quartermaster.service.healthy": ("{service}", "1 while every part of it says it is well."),
     "quartermaster.follower.lag": ("{event}", "Recorded events a service has not folded yet."),
     "quartermaster.journal.publish.lag": ("{event}", "Recorded events not yet published."),
     "quartermaster.queue.length": ("{message}", "Messages waiting or in work in a model's queue."),
@@ -78,7 +78,7 @@ def look() -> None:
     """Look at everything once."""
     for name, looks in _METERING.looks.items():
         _METERING.seen[name] = [
-            Observation(value, attributes) for each in looks for value, attributes in each()
+            Observation(float(value), attributes) for each in looks for value, attributes in each()
         ]
 
 

@@ -129,6 +129,7 @@ def wire(
     judged = Judged(state, folding)
     doors = Doors(
         commands=commands,
+        known=judged.at,
         accounts=Accounts(judged, commands, own, _rules(settings), context.clock),
         reads=reads,
         journal=JournalOverBus(broker),

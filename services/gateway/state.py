@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from contracts import catalogue
 from contracts.events import (
@@ -24,7 +24,17 @@ if TYPE_CHECKING:
 
     from contracts.envelope import Recorded
 
-Kind = Literal["environment", "model", "node", "strategy", "webhook", "account", "key"]
+Kind = Literal[
+    "environment",
+    "model",
+    "node",
+    "strategy",
+    "webhook",
+    "account",
+    "key",
+    "silence",
+    "alert_rule",
+]
 Subject = tuple[Kind, str]
 
 _PUT = {
@@ -37,6 +47,7 @@ _PUT = {
     strategy.StrategyCreated.type,
     strategy.StrategyConfigured.type,
     alert.WebhookRegistered.type,
+    alert.AlertRuleConfigured.type,
     account.AccountRegistered.type,
     account.AccountRoleChanged.type,
     account.AccountPasswordChanged.type,
@@ -48,6 +59,7 @@ _GONE = {
     node.NodeDeleted.type,
     strategy.StrategyDeleted.type,
     alert.WebhookDeleted.type,
+    alert.SilenceLifted.type,
     account.AccountClosed.type,
     account.KeyRevoked.type,
 }
@@ -108,6 +120,8 @@ class State:
             "webhook": {},
             "account": {},
             "key": {},
+            "silence": {},
+            "alert_rule": {},
         }
     )
     owners: dict[str, str] = field(default_factory=dict)
@@ -152,7 +166,7 @@ def _seen(state: State, event: Recorded) -> None:
 
 def _place(event: Recorded) -> tuple[Kind, str]:
     kind = _KINDS[event.type]
-    return kind, event.data[f"{kind}_id"]
+    return kind, event.data["rule" if kind == "alert_rule" else f"{kind}_id"]
 
 
 def _put(state: State, event: Recorded) -> None:
@@ -175,6 +189,19 @@ def _gone(state: State, event: Recorded) -> None:
     if kind == "node":
         state.gpu_indices.pop(id_, None)
     _seen(state, event)
+
+
+def _silenced(state: State, event: Recorded) -> None:
+    """Keep a silence, and forget those that are over by now."""
+    silences = state.entities["silence"]
+    over = [
+        id_
+        for id_, each in silences.items()
+        if datetime.fromisoformat(each.data["until"]) <= event.recorded_at
+    ]
+    for id_ in over:
+        del silences[id_]
+    _put(state, event)
 
 
 def _switched(state: State, event: Recorded) -> None:
@@ -225,8 +252,8 @@ def _ended(state: State, event: Recorded) -> None:
 
 _KINDS: dict[str, Kind] = {
     type_: kind
-    for kind in ("environment", "model", "node", "strategy", "webhook", "account", "key")
-    for type_ in _PUT | _GONE
+    for kind in get_args(Kind)
+    for type_ in _PUT | _GONE | {alert.SilenceBegun.type}
     if type_.partition(".")[0] == kind
 }
 _FOLDS: dict[str, Callable[[State, Recorded], None]] = {
@@ -235,6 +262,7 @@ _FOLDS: dict[str, Callable[[State, Recorded], None]] = {
     **dict.fromkeys(_SWITCHED, _switched),
     **dict.fromkeys(_ENDED, _ended),
     **dict.fromkeys(_BESIDE, _beside),
+    alert.SilenceBegun.type: _silenced,
     control.NameClaimed.type: _claimed,
     control.NameReleased.type: _released,
     instance.InstanceStartRequested.type: _wanted,

@@ -17,9 +17,11 @@ from opentelemetry import metrics
 
 from services.chassis import failpoints, spans, tracing
 from services.chassis.errors import Unavailable
+from services.journal.moments import Moments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from datetime import datetime
 
     from services.chassis.clock import Clock
     from services.journal.records import Command, Say, Verdict
@@ -48,9 +50,12 @@ ENDED = "the journal stops appending"
 class Appending(Protocol):
     """What a log must do for its appender."""
 
-    async def append(self, commands: Sequence[Command]) -> list[Verdict]:
+    async def append(
+        self, commands: Sequence[Command], not_before: datetime | None = None
+    ) -> list[Verdict]:
         """Append each command whole or not at all; raises Unavailable, and then nothing is known.
 
+        not_before: what the log's time has reached, whatever the log's clock says.
         The commands must fit together as `next_batch` puts them.
         """
 
@@ -143,8 +148,11 @@ class GroupAppender:
         clock: Clock,
         on_appended: Callable[[], None] = lambda: None,
         say: Say = lambda _, __: None,
+        *,
+        moments: Moments | None = None,
     ) -> None:
         self._log, self._clock, self._on_appended = log_, clock, on_appended
+        self._moments = moments or Moments(clock)
         self._say = say
         self._waiting: deque[_Waiting] = deque()
         self._arrived = asyncio.Event()
@@ -235,7 +243,7 @@ class GroupAppender:
         pause = FIRST_RETRY_S
         while True:
             try:
-                verdicts = await self._log.append(commands)
+                verdicts = await self._log.append(commands, self._moments.floor())
             except Unavailable as error:
                 self._say(False, error.detail)
                 log.warning("appending again", commands=len(commands), because=error.detail)

@@ -20,6 +20,7 @@ from services.chassis.ports import Message
 from services.chassis.supervision import Together
 from services.journal import export, facts, history, jobs, lag, parked, snapshots, verify, window
 from services.journal.append import Appending, GroupAppender
+from services.journal.moments import Moments
 from services.journal.publish import Publisher, Publishing
 from services.journal.records import Command, Refusal, Verdict
 from services.journal.validate import judge, proposals_of
@@ -89,9 +90,10 @@ class Journal:
     ) -> None:
         self._bus, self._log, self._clock = bus, log_, clock
         self._forgetting, self._jobs = forgetting, jobs_
-        self.publisher = Publisher(bus, log_, clock, partial(report, "publish"))
+        moments = Moments(clock)
+        self.publisher = Publisher(bus, log_, clock, partial(report, "publish"), moments=moments)
         self.appender = GroupAppender(
-            log_, clock, self.publisher.wake, say=partial(report, "append")
+            log_, clock, self.publisher.wake, say=partial(report, "append"), moments=moments
         )
         self.refusals: Counter[str] = Counter()
         self._parked = parked.Parked(bus, self.attempt, clock)

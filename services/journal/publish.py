@@ -11,6 +11,7 @@ from services.chassis import failpoints, metering, wire
 from services.chassis.errors import Bug, Unavailable
 from services.chassis.ports import Message
 from services.chassis.supervision import Together
+from services.journal.moments import Moments
 from services.journal.records import first_unsealed
 
 if TYPE_CHECKING:
@@ -86,9 +87,16 @@ class Publisher:
     """Publishes at once what this process appended; standing by, only what others left lying."""
 
     def __init__(
-        self, bus: Bus, log_: Publishing, clock: Clock, say: Say = lambda _, __: None
+        self,
+        bus: Bus,
+        log_: Publishing,
+        clock: Clock,
+        say: Say = lambda _, __: None,
+        *,
+        moments: Moments | None = None,
     ) -> None:
         self._bus, self._log, self._clock, self._say = bus, log_, clock, say
+        self._moments = moments or Moments(clock)
         self._woken = asyncio.Event()
         self._stands: tuple[int, float] | None = None
         self._lag = 0
@@ -176,7 +184,7 @@ class Publisher:
             try:
                 published, head = await self._log.cursor(), await self._log.head()
                 self._lag = max(0, head.position - published)
-                headers = {"head": published, "now": head.now.isoformat()}
+                headers = {"head": published, "now": self._moments.observe(head.now).isoformat()}
                 message = Message(b"{}", headers, expires_s=BEACON_EXPIRES_S)
                 await self._bus.publish(
                     wire.EXCHANGE_RECORDED, wire.BEACON, message, mandatory=False

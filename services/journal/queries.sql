@@ -1,7 +1,7 @@
 -- name: append
 -- Append proposals; see log.append for the verdicts.
 select verdicts, positions, versions
-  from log.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13);
+  from log.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14);
 
 -- name: read
 -- Rows behind a position, in order.
@@ -33,10 +33,11 @@ select position, event_id::text as event_id, stream, version, type, schema_versi
 
 -- name: head
 -- The newest position, the event at it, and the log's time.
-select h.position, e.event_id::text as event_id, clock_timestamp() as now
+select h.position, e.event_id::text as event_id,
+       greatest(clock_timestamp(), e.recorded_at) as now
   from (select log.head() as position) h
   left join lateral (
-    select event_id from log.all_events a where a.position = h.position) e on true;
+    select event_id, recorded_at from log.all_events a where a.position = h.position) e on true;
 
 -- name: cursor
 -- The publisher's cursor, and the event now at its position.

@@ -246,6 +246,37 @@ select key as sort, row as item
 -- One webhook.
 select row as item from rm.webhooks where key = $1;
 
+-- name: deliveries
+-- Every attempt to deliver to a webhook, the newest first, with the message; of one, if named. What
+-- the message was is said by the event that it tells of, or by who asked for it again.
+select f.position as sort,
+       jsonb_build_object(
+         'position', f.position, 'at', rm.moment(f.recorded_at),
+         'message_id', said.data->'message_id', 'alert_id', said.data->'alert_id',
+         'attempt', said.data->'attempt',
+         'state', case when f.type = 'alert.delivered' then 'delivered'
+                       when said.data->'gives_up' = 'true' then 'given_up' else 'failing' end,
+         'status_code', said.data->'status_code', 'error', said.data->'error',
+         'asked', case c.type when 'webhook.test_asked' then 'test'
+                              when 'webhook.resend_asked' then 'again' end,
+         'message', jsonb_build_object(
+           'message_id', said.data->'message_id', 'alert_id', said.data->'alert_id',
+           'message_type', case c.type when 'webhook.test_asked' then 'alert.test'
+             when 'webhook.resend_asked' then cause.data->>'message_type' else c.type end,
+           'subject', coalesce(cause.data->'subject', cause.data->'webhook_id'),
+           'at', coalesce(cause.data->>'at', rm.moment(c.recorded_at)),
+           'data', coalesce(cause.data->'data', cause.data))) as item
+  from rm.history h
+  join log.facts f on f.position = h.position
+ cross join lateral (select rm.stored(f.data) as data) said
+  left join log.facts c on c.event_id = rm.event_id(f.meta->>'causation_id')
+  left join lateral (select rm.stored(c.data) as data) cause on true
+ where h.key in ('webhook/' || $3::text || ' alert.delivered',
+                 'webhook/' || $3::text || ' alert.delivery_failed')
+   and h.position < coalesce($2::text::bigint, 9223372036854775807)
+   and ($4::text is null or said.data->>'message_id' = $4)
+ order by h.position desc limit $1 + 1;
+
 -- name: name
 -- Whose a unique name is; a released one has nobody, and the version to claim it at.
 select row as item from rm.names where key = $1;

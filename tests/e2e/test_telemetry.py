@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from deploy.grafana.metrics import METRICS
+from deploy.prometheus.rules import rules
 from tests.e2e.fleet import started
+from tests.metrics_store import BINARY, a_store, panel_queries
 from tests.otlp import Collected, Span, a_collector
 
 if TYPE_CHECKING:
@@ -40,8 +43,21 @@ async def told() -> AsyncIterator[Told]:
         async with started() as fleet:
             await _say_secrets(fleet)
             secrets = _secrets(fleet)
-            await asyncio.sleep(6)  # every gauge was looked at, and one export came after it
+            await _until_told(collected)
         yield Told(collected, secrets)
+
+
+async def _until_told(collected: Collected) -> None:
+    """Return when every metric that is asked about has come, twice: rates need two."""
+
+    def missing() -> list[str]:
+        return [each.name for each in METRICS if len(collected.points.get(each.name, ())) < 2]
+
+    for _ in range(200):
+        if not missing():
+            return
+        await asyncio.sleep(0.2)
+    raise AssertionError(f"never told: {missing()}, but {sorted(collected.points)}")
 
 
 async def _say_secrets(fleet: Fleet) -> None:
@@ -67,11 +83,14 @@ def _secrets(fleet: Fleet) -> list[str]:
 
 
 def _ancestors(trace: list[Span], span: Span) -> list[tuple[str, str]]:
+    """Return what led to a span, itself first, but for the steps inside of the HTTP framework."""
     by_id = {each.span_id: each for each in trace}
-    found = [(span.service, span.name)]
-    while (parent := by_id.get(span.parent_id)) is not None:
-        span = parent
-        found.append((span.service, span.name))
+    found: list[tuple[str, str]] = []
+    at: Span | None = span
+    while at is not None:
+        if not at.name.startswith("fastapi."):
+            found.append((at.service, at.name))
+        at = by_id.get(at.parent_id)
     return found
 
 
@@ -120,3 +139,23 @@ async def test_no_secret_leaves_by_this_door(told: Told) -> None:
     assert len(told.collected.bodies) > 10
     for secret in told.secrets:
         assert not any(secret.encode() in body for body in told.collected.bodies)
+
+
+async def test_everything_that_dashboards_and_rules_ask_about_is_really_told(told: Told) -> None:
+    for metric in METRICS:
+        unit, kind = told.collected.units[metric.name]
+        assert (unit, kind) == (metric.unit, metric.kind), metric.name
+        points = told.collected.points[metric.name]
+        for attribute in ("service.name", *metric.attributes):
+            assert any(attribute in point for point in points), (metric.name, attribute)
+
+
+if BINARY is not None:  # without a metrics store here, the test above is what there is
+
+    async def test_every_panel_and_every_rule_gets_an_answer_of_a_metrics_store(told: Told) -> None:
+        async with a_store(BINARY) as store:
+            await store.take(told.collected.metrics)
+            for board, title, expression in panel_queries():
+                assert await store.ask(expression), f"{board}: {title}: {expression}"
+            for rule in rules():
+                await store.ask(rule.when)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import stat
@@ -11,7 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.agent_node import AgentNode, wait_for
+from services.chassis.agents import Access, Agents
+from services.chassis.errors import NotFound
+from tests.agent_node import TOKEN, AgentNode, wait_for
 
 
 @pytest.fixture
@@ -236,6 +239,23 @@ def test_logs_are_followed_to_the_workers_end(node):
         node.stop("i-1")
         assert all(line.startswith("beat") for line in lines)
     assert node.instance("i-1")["instance"]["state"] == "exited"
+
+
+async def test_our_own_client_follows_logs_too(node):
+    await asyncio.to_thread(node.begin, "i-1", "chatty")
+    client = Agents(Access(token=TOKEN)).connect(f"http://127.0.0.1:{node.port}")
+    try:
+        with pytest.raises(NotFound, match="there is no instance i-9"):
+            await client.logs("i-9", 5, follow=True)
+        told, stopping = b"", None
+        async for chunk in await client.logs("i-1", 5, follow=True):
+            told += chunk
+            if b"beat 3\n" in told and stopping is None:
+                stopping = asyncio.create_task(asyncio.to_thread(node.stop, "i-1"))
+        assert stopping is not None
+        assert (await stopping).status_code == 200
+    finally:
+        await client.close()
 
 
 def test_a_log_is_bounded(tmp_path):

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import ssl
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 
@@ -23,21 +22,14 @@ from contracts.events import alert as a
 from contracts.events import node as n
 from contracts.http.webhook import AlertMessage
 from services.alerter.adapters.webhook import PublicNetworks, WebhookDoor
-from services.alerter.service import watch
-from services.alerter.settings import Settings
+from services.alerter.decide import Letter
 from services.chassis.clock import SystemClock
+from tests.alerting import alerting
 from tests.fake_vault import a_vault
 from tests.fake_webhook import FakeWebhook
-from tests.in_memory import a_world, ended, until
+from tests.in_memory import a_world, until
 
 SECRET = "whsec_" + base64.b64encode(b"a secret of the receiver's own").decode()
-FAST = {
-    "alert_tick": 0.05,
-    "webhook_retry_scale": 0.01,
-    "webhook_networks": "127.0.0.0/8,::1/128",
-    "webhook_allow_http": True,
-    "webhook_timeout": 0.5,
-}
 
 
 @pytest.fixture
@@ -57,19 +49,6 @@ async def vault(world):
 async def receiver():
     async with FakeWebhook() as made:
         yield made
-
-
-@asynccontextmanager
-async def alerting(world, **settings):
-    bus = world.broker.bus("alerter")
-    task = asyncio.create_task(
-        watch(world.context("alerter"), bus, Settings(**{**FAST, **settings}))
-    )
-    try:
-        yield bus
-    finally:
-        await ended(task)
-        await bus.close()
 
 
 async def register(world, receiver, kept_as="signing", webhook_id="w"):
@@ -219,7 +198,7 @@ async def test_when_the_log_falls_silent_webhooks_are_told_directly(world, vault
 async def test_the_door_refuses_addresses_it_must_not_go_to(url, why):
     door = WebhookDoor((), SystemClock())
     try:
-        sent = await door.post(url, "id", b"{}", None)
+        sent = await door.post(Letter(url, "id", b"{}"), None)
     finally:
         await door.close()
     assert why in sent.error
@@ -252,7 +231,7 @@ def test_a_secret_that_is_not_base64_is_said_and_not_sent():
     async def post():
         door = WebhookDoor(("127.0.0.0/8",), SystemClock(), allow_http=True)
         try:
-            return await door.post("http://127.0.0.1:1/", "id", b"{}", "whsec_a")
+            return await door.post(Letter("http://127.0.0.1:1/", "id", b"{}"), "whsec_a")
         finally:
             await door.close()
 
@@ -265,8 +244,11 @@ async def test_the_checked_address_is_connected_to_in_the_name_that_was_asked_fo
         door = WebhookDoor(("127.0.0.0/8", "::1/128"), SystemClock(), ca=ca)
         trusting_nobody = WebhookDoor(("127.0.0.0/8", "::1/128"), SystemClock())
         try:
-            assert (await door.post(receiver.url, "id", b"{}", None)).status_code == 204
-            assert "not sent" in (await trusting_nobody.post(receiver.url, "id", b"", None)).error
+            assert (await door.post(Letter(receiver.url, "id", b"{}"), None)).status_code == 204
+            assert (
+                "not sent"
+                in (await trusting_nobody.post(Letter(receiver.url, "id", b""), None)).error
+            )
         finally:
             await door.close()
             await trusting_nobody.close()

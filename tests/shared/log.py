@@ -53,6 +53,16 @@ class LogSuite:
         yield appender
         running.cancel()
 
+    async def test_the_logs_time_does_not_stand_still_when_its_clock_was_put_back(self, log):
+        later = (await log.head()).now + timedelta(minutes=2)
+        stream = a_stream()
+        for minutes in range(2):
+            await log.append([command(entry(stream))], later + timedelta(minutes=minutes))
+        asked = facts.FactsQuestion(stream=stream, through=(await log.head()).position)
+        at = [row["recorded_at"] for row in await log.facts_of(asked, 10)]
+        assert at == [later, later + timedelta(minutes=1)]
+        assert (await log.head()).now >= later + timedelta(minutes=1)
+
     async def test_positions_are_dense_and_versions_count_each_stream(self, log, appender):
         before = (await log.head()).position
         one, other = a_stream(), a_stream()

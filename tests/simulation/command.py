@@ -25,7 +25,6 @@ WORKERS = 2
 SOMETIMES = (
     "adopted",
     "agent_fenced",
-    "agent_held",
     "agent_other_boot",
     "arrived_late",
     "command_stuck",

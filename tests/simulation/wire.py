@@ -13,6 +13,7 @@ from services.journal.verify import Checker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
 
     from contracts.envelope import Recorded
     from services.chassis.ports import Message
@@ -89,10 +90,12 @@ class SimLog(MemoryLog):
         self._ids: set[str] = set()
         self.recorded: list[Recorded] = []
 
-    async def append(self, commands: Sequence[Command]) -> list[Verdict]:
+    async def append(
+        self, commands: Sequence[Command], not_before: datetime | None = None
+    ) -> list[Verdict]:
         """Append; whether it was done is not always answered."""
         await self._statement()
-        verdicts = await super().append(commands)
+        verdicts = await super().append(commands, not_before)
         self._watch()
         for verdict in verdicts:
             if verdict.outcome != "appended":

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.alerter.decide import RETRIES_S, alerts, due
-from services.alerter.state import Limits
+from services.alerter.state import View
 from services.chassis.frozen import Freezer, pack, unpack
 from services.deployer.decide import jobs
 from services.gateway.decide.names import claim
@@ -58,7 +58,7 @@ def _decided(service: str, state: Any, now: datetime) -> Any:
             asked = due_samples(state, {}, 0.0, at_once=True)
             return asked, [changes(state, model_id, refused) for model_id in asked]
         case "alerter":
-            return alerts(state, now, Limits()), due(state, now, RETRIES_S, set())
+            return alerts(View(state, now)), due(state, now, RETRIES_S, set())
         case _:
             return [claim(state, "node", name, "me") for name in ("a", "n1")], state.versions
 

@@ -25,7 +25,7 @@ class View:
     well_since: Mapping[str, datetime] = field(default_factory=dict)
 
     def as_it_was(self, rule: str, subject: str) -> list[Condition]:
-        """Return the condition of an alert that is open: where nothing is known, nothing changes."""
+        """Return what an open alert stands on: where nothing is known, nothing changes."""
         known = self.state.open.get((rule, subject))
         if known is None:
             return []

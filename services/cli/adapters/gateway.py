@@ -109,7 +109,8 @@ class Gateway:
                         yield answer
                         return
                     answer.read()
-                    if is_last or answer.status_code != 401 or not self.entry.renewed():  # noqa: PLR2004
+                    is_known = answer.status_code != httpx2.codes.UNAUTHORIZED
+                    if is_last or is_known or not self.entry.renewed():
                         raise _refusal(answer)
 
     def _body(
@@ -135,16 +136,14 @@ class Gateway:
         """Return an answer that is a success; a token that has run out is renewed once."""
         # The same key with the same command: a second try is not a second command.
         key = {} if method == "GET" else {"idempotency-key": uuid7()}
+        sent: Any = {"params": parameters or None, "json": body}
+        url = f"{prefix}{path}"
         with self._answering():
-            for is_last in (False, True):
-                headers = {**key, **self._shown()}
-                answer = self._client.request(
-                    method, f"{prefix}{path}", params=parameters or None, json=body, headers=headers
-                )
-                if answer.is_success:
-                    return answer
-                if is_last or answer.status_code != 401 or not self.entry.renewed():  # noqa: PLR2004
-                    break
+            answer = self._client.request(method, url, headers={**key, **self._shown()}, **sent)
+            if answer.status_code == httpx2.codes.UNAUTHORIZED and self.entry.renewed():
+                answer = self._client.request(method, url, headers={**key, **self._shown()}, **sent)
+        if answer.is_success:
+            return answer
         raise _refusal(answer)
 
     def _shown(self) -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import orjson
 import typer
 from rich.console import Console
 from rich.text import Text
@@ -12,6 +11,7 @@ from rich.tree import Tree
 
 from services.cli.commands.following import As_JSON
 from services.cli.commands.history import AsOf, asking, moment, reasoned
+from services.cli.commands.showing import Plain, is_told
 
 CUT = "... and more that is not shown"
 _ENDS = {
@@ -31,15 +31,16 @@ def add_to(app: typer.Typer, gateway: Any) -> None:
         depth: Annotated[int, typer.Option(min=0, max=30, help="Steps forward.")] = 12,
         effects: Annotated[int, typer.Option(min=0, max=500, help="Effects in all.")] = 100,
         as_of: AsOf = None,
+        output: Plain = "text",
         as_json: As_JSON = False,
     ) -> None:
         """Show the chain of causes of an event, and the tree of what came of it."""
         wanted = {"causes": causes, "depth": depth, "effects": effects, "as_of": as_of}
         found = gateway().get(asking(f"/blame/{event}", wanted))
         console = Console()
-        if as_json:
-            typer.echo(orjson.dumps(found).decode())
-        elif console.is_terminal:
+        if is_told(found, output, as_json=as_json):
+            return
+        if console.is_terminal:
             console.print(drawn(found))
         else:
             typer.echo("\n".join(plain(found)))

@@ -1,18 +1,15 @@
 """`quartermaster delete`: one thing, after asking."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
 
+from services.chassis.errors import Refused
 from services.cli.commands.finding import AKind, completing, one_of
 from services.cli.commands.showing import Yes, confirm
 from services.cli.decide.kinds import KINDS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 def add_to(app: typer.Typer, gateway: Callable[[], Any]) -> None:
@@ -32,9 +29,9 @@ def add_to(app: typer.Typer, gateway: Callable[[], Any]) -> None:
         """Delete an environment, model, node, strategy, webhook, account or key; it asks before."""
         if not kind.deletable:
             can = ", ".join(each.plural for each in KINDS.values() if each.deletable)
-            raise typer.BadParameter(f"{kind.plural} are not deleted; these are: {can}")
+            raise Refused(f"{kind.plural} are not deleted; these are: {can}")
         if force and kind.name != "node":
-            raise typer.BadParameter("--force is for nodes")
+            raise Refused("--force is for nodes")
         ask = gateway()
         one = one_of(ask, kind, id_)
         which, called = str(one[kind.id]), str(one.get(kind.named or "") or "")

@@ -1,22 +1,17 @@
 """`quartermaster describe`: one thing with all that is known of it, why it is so, what happened."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
 
-from services.chassis.errors import QuartermasterError
+from services.chassis.errors import QuartermasterError, Refused
 from services.cli.commands.finding import AKind, completing, one_of
 from services.cli.commands.history import asking, moment, reasoned
 from services.cli.commands.showing import AsOf, Plain, as_text
+from services.cli.decide.kinds import Kind
 from services.cli.decide.words import lines
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from services.cli.decide.kinds import Kind
 
 LATEST = 10
 
@@ -35,7 +30,7 @@ def add_to(app: typer.Typer, gateway: Callable[[], Any]) -> None:
     ) -> None:
         """Show one thing whole: its fields, why it is as it is, and what happened to it last."""
         if as_of and not kind.has_past:
-            raise typer.BadParameter(f"{kind.plural} are shown as they are now: leave --as-of out")
+            raise Refused(f"{kind.plural} are shown as they are now: leave --as-of out")
         ask = gateway()
         one = one_of(ask, kind, id_, as_of)
         if output != "text":

@@ -10,7 +10,7 @@ import orjson
 import typer
 
 from services.chassis.clock import SystemClock
-from services.chassis.errors import Unavailable
+from services.chassis.errors import Refused, Unavailable
 from services.cli.commands.following import PATIENCE_S
 from services.cli.commands.history import moment
 from services.cli.commands.showing import AsOf
@@ -63,7 +63,7 @@ def add_to(app: typer.Typer, gateway: Callable[[], Any]) -> None:
         chosen += [("stream", stream)] if stream else []
         if follow:
             if as_of:
-                raise typer.BadParameter("what comes has no past: leave --as-of out")
+                raise Refused("what comes has no past: leave --as-of out")
             _tell(_followed(gateway(), chosen, after), output, limit)
             return
         chosen += [("as_of", as_of)] if as_of else []

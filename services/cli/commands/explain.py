@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 
-import orjson
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -14,6 +13,7 @@ from rich.text import Text
 from contracts.http.explain import Kind
 from services.cli.commands.following import As_JSON
 from services.cli.commands.history import AsOf, asking, moment
+from services.cli.commands.showing import Plain, is_told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,13 +34,13 @@ def add_to(app: typer.Typer, gateway: Any) -> None:
         id_: Annotated[str, typer.Argument(metavar="ID|NAME", help="A GPU also as NODE:INDEX.")],
         *,
         as_of: AsOf = None,
+        output: Plain = "text",
         as_json: As_JSON = False,
     ) -> None:
         """Show why, what else counted, who lost, what would change it, and how it came."""
         path = f"/explain/{kind}/{quote(id_, safe='/:@')}"
         found = gateway().get(asking(path, {"as_of": as_of}))
-        if as_json:
-            typer.echo(orjson.dumps(found).decode())
+        if is_told(found, output, as_json=as_json):
             return
         now = "now" if as_of is None else "then"
         console = Console()

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import typer
 
-from services.chassis.errors import Conflict, NotFound, QuartermasterError
+from services.chassis.errors import Conflict, NotFound, QuartermasterError, Refused
 from services.cli.commands.history import asking
 from services.cli.commands.status import whole
 from services.cli.decide.kinds import KINDS, SAID, Kind
@@ -23,7 +23,7 @@ def _kind(said: str) -> Kind:
     found = SAID.get(said.lower())
     if found is None:
         known = ", ".join(kind.plural for kind in KINDS.values())
-        raise typer.BadParameter(f"there are no {said}; there are: {known}")
+        raise Refused(f"there are no {said}; there are: {known}")
     return found
 
 

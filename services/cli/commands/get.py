@@ -1,20 +1,17 @@
 """`quartermaster get`: what there is of a kind, or one of them, now or at any moment before."""
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from services.chassis.errors import Refused
 from services.cli.commands.finding import AKind, all_of, completing, id_of, one_of
 from services.cli.commands.showing import AsOf, Output, Watch, as_text, show_rows, watching
 from services.cli.commands.status import told
 from services.cli.decide.kinds import KINDS, Column, Kind, value
 from services.cli.decide.words import NOTHING, cell
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 OfEnvironment = Annotated[
     str | None, typer.Option("--environment", "-e", help="Only of this environment.")
@@ -52,11 +49,11 @@ def add_to(app: typer.Typer, gateway: Callable[[], Any]) -> None:
         no longer kept are shown as a dash.
         """
         if as_of and not kind.has_past:
-            raise typer.BadParameter(f"{kind.plural} are shown as they are now: leave --as-of out")
+            raise Refused(f"{kind.plural} are shown as they are now: leave --as-of out")
         named = {"environment": environment, "model": model, "node": node, "state": state}
         narrowed = {name: said for name, said in named.items() if said is not None}
         if wrong := narrowed.keys() - kind.narrowed.keys():
-            raise typer.BadParameter(f"{kind.plural} have no {min(wrong)}")
+            raise Refused(f"{kind.plural} have no {min(wrong)}")
 
         def look() -> tuple[Any, Callable[[], None]]:
             ask = gateway()
@@ -102,7 +99,8 @@ def _show(
         typer.echo(f"there are no {kind.plural}", err=True)
         return
     columns = kind.columns + (kind.wide if output == "wide" else ())
-    names = {column.of: _names(ask, KINDS[column.of], as_of) for column in columns if column.of}
+    of = {column.of for column in columns if column.of}
+    names = {each: _names(ask, KINDS[each], as_of) for each in sorted(of)}
     head = [column.title.upper() for column in columns]
     show_rows(head, [[_cell(each, column, names) for column in columns] for each in items])
 
@@ -113,6 +111,6 @@ def _names(ask: Any, kind: Kind, as_of: str | None) -> dict[str, str]:
     return {str(each[kind.id]): str(each[kind.named or kind.id]) for each in found}
 
 
-def _cell(thing: dict[str, Any], column: Column, names: dict[str | None, dict[str, str]]) -> str:
+def _cell(thing: dict[str, Any], column: Column, names: dict[str, dict[str, str]]) -> str:
     said = cell(value(thing, column.path))
     return said if column.of is None or said == NOTHING else names[column.of].get(said, said)

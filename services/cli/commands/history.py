@@ -13,6 +13,7 @@ from rich.text import Text
 
 from contracts.http.history import Kind, Zoom
 from services.cli.commands.following import As_JSON
+from services.cli.commands.showing import Plain, is_told
 
 Near = Annotated[
     Zoom, typer.Option("--zoom", help="Stories, one line an event, or events as recorded.")
@@ -40,6 +41,7 @@ def add_to(app: typer.Typer, gateway: Any) -> None:
         as_of: AsOf = None,
         limit: Limit = 50,
         cursor: Cursor = None,
+        output: Plain = "text",
         as_json: As_JSON = False,
     ) -> None:
         """Show what happened to a model, a node, a GPU, an instance, ...: newest last."""
@@ -53,8 +55,7 @@ def add_to(app: typer.Typer, gateway: Any) -> None:
             "cursor": cursor,
         }
         page = gateway().get(asking(f"/history/{kind}/{quote(id_, safe='/:@')}", wanted))
-        if as_json:
-            typer.echo(orjson.dumps(page).decode())
+        if is_told(page, output, as_json=as_json):
             return
         _show(page)
         if page["next_cursor"]:

@@ -36,7 +36,7 @@ Context = Annotated[str | None, typer.Option(help="Under which name it is kept; 
 
 
 def add_to(app: typer.Typer, entry: Callable[..., Entry], gateway: Callable[..., Any]) -> None:
-    """Add the commands. entry(url, context) is a door; gateway(entry) answers behind it."""
+    """Add the commands. entry(url, context, token) is a door; gateway(entry) answers behind it."""
     _add_login(app, entry, gateway)
     _add_whoami(app, entry, gateway)
     _add_context(app, entry)
@@ -60,18 +60,15 @@ def _add_login(app: typer.Typer, entry: Callable[..., Entry], gateway: Callable[
 
         No password is taken from the command line, where others would see it.
         """
-        door = entry(url, context)
-        if token_stdin:
-            door.take(sys.stdin.readline().strip(), username or "")
-        else:
+        shown = sys.stdin.readline().strip() if token_stdin else None
+        door = entry(url, context, shown)
+        if shown is None:
             name = username or typer.prompt("Username")
-            said = sys.stdin.readline() if password_stdin else typer.prompt(
-                "Password", hide_input=True
-            )  # fmt: skip
-            door.log_in(name, said.rstrip("\n"))
+            password = _password(from_stdin=password_stdin)
+            door.log_in(name, password)
         me = gateway(door).plain("/auth/me")
-        if token_stdin:
-            door.take(door.logins.read().logins[door.context].access, me["username"])
+        if shown is not None:
+            door.take(shown, me["username"])
         typer.echo(f"logged in at {door.url} as {me['username']} ({me['role']})")
 
     @app.command()
@@ -81,6 +78,12 @@ def _add_login(app: typer.Typer, entry: Callable[..., Entry], gateway: Callable[
         if not door.log_out():
             raise NotFound(f"nobody is logged in at {door.url}")
         typer.echo(f"logged out at {door.url}")
+
+
+def _password(*, from_stdin: bool) -> str:
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\n")
+    return str(typer.prompt("Password", hide_input=True))
 
 
 def _add_whoami(app: typer.Typer, entry: Callable[..., Entry], gateway: Callable[..., Any]) -> None:

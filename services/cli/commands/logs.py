@@ -1,26 +1,20 @@
 """`quartermaster logs`: what a worker writes, and what it goes on to write."""
 
-from __future__ import annotations
-
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
 
 from services.cli.commands.finding import completing
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import click
-
 
 def add_to(app: typer.Typer, gateway: Callable[[], Any]) -> None:
     """Add the command to the application."""
     complete = completing(gateway)
 
-    def instances(context: click.Context, incomplete: str) -> list[str]:
+    def instances(context: typer.Context, incomplete: str) -> list[str]:
         context.params["kind"] = "instance"
         return complete(context, incomplete)
 
@@ -39,6 +33,6 @@ def add_to(app: typer.Typer, gateway: Callable[[], Any]) -> None:
         parameters = [("tail", tail), ("follow", follow)]
         path = f"/instances/{quote(instance)}/logs"
         with gateway().stream(path, parameters, {}) as answer:
-            for chunk in answer.iter_raw():
+            for chunk in answer.iter_bytes():
                 sys.stdout.buffer.write(chunk)
                 sys.stdout.buffer.flush()

@@ -16,6 +16,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from services.chassis.errors import Refused
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -44,6 +46,15 @@ def as_text(found: Any, output: str) -> str:
     if output == "json":
         return orjson.dumps(found, option=orjson.OPT_INDENT_2).decode()
     return yaml.safe_dump(found, sort_keys=False, allow_unicode=True, width=100).rstrip("\n")
+
+
+def is_told(found: Any, output: str, *, as_json: bool) -> bool:
+    """Print an answer for programs; False when it is for people."""
+    if as_json:
+        typer.echo(orjson.dumps(found).decode())
+    elif output != "text":
+        typer.echo(as_text(found, output))
+    return as_json or output != "text"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> RenderableType:
@@ -87,5 +98,5 @@ def confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise typer.BadParameter(f"{question} Nobody can be asked here: add --yes to mean it")
+        raise Refused(f"{question} Nobody can be asked here: add --yes to mean it")
     typer.confirm(question, abort=True)

@@ -4,30 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from services.cli.commands.following import As_JSON
 from services.cli.commands.history import AsOf, asking, moment
+from services.cli.commands.showing import Plain, is_told, show_rows
 
 AT_ONCE = 200
+HEAD = ("node", "status", "gpu", "state", "model", "instance")
 
 
 def add_to(app: typer.Typer, gateway: Any) -> None:
     """Add the command to the application."""
 
     @app.command()
-    def status(*, as_of: AsOf = None, as_json: As_JSON = False) -> None:
+    def status(*, as_of: AsOf = None, output: Plain = "text", as_json: As_JSON = False) -> None:
         """Show every node, its GPUs, and what runs on them."""
         found = whole(gateway(), "/deployments/status", {"as_of": as_of})
-        if as_json:
-            typer.echo(orjson.dumps(found).decode())
+        if is_told(found, output, as_json=as_json):
             return
         if found.get("as_of"):
             typer.echo(told(found["as_of"]), err=True)
-        Console().print(_table(found["items"]))
+        show_rows(HEAD, _rows(found["items"]))
 
 
 def whole(gateway: Any, path: str, wanted: dict[str, Any]) -> dict[str, Any]:
@@ -47,17 +45,12 @@ def told(as_of: dict[str, Any]) -> str:
     return when + (dropped if as_of["telemetry"] == "dropped" else "")
 
 
-def _table(nodes: list[dict[str, Any]]) -> Table:
-    table = Table("node", "status", "gpu", "state", "model", "instance")
+def _rows(nodes: list[dict[str, Any]]) -> list[list[str]]:
+    rows = []
     for node in nodes:
         for gpu in node["gpus"] or [{}]:
             instance = gpu.get("instance") or {}
-            table.add_row(
-                node["name"],
-                node["status"],
-                str(gpu.get("index", "")),
-                gpu.get("state", ""),
-                instance.get("model_name", ""),
-                instance.get("instance_id", ""),
-            )
-    return table
+            of_gpu = [str(gpu.get("index", "")), gpu.get("state", "")]
+            of_instance = [instance.get("model_name", ""), instance.get("instance_id", "")]
+            rows.append([node["name"], node["status"], *of_gpu, *of_instance])
+    return rows

@@ -12,6 +12,7 @@ from services.chassis.http import install_problems
 from services.gateway.decide.pacing import Limits
 from services.gateway.routes import (
     accounts,
+    alerting,
     auth,
     environments,
     events,
@@ -49,6 +50,7 @@ RESOURCES = (
     explain,
     strategies,
     webhooks,
+    alerting,
     log,
     parked,
     rebuilds,

@@ -81,6 +81,16 @@ _FORWARDED: dict[str, Mapping[str, tuple[Any, str]]] = {
     "/scheduling-strategies/{strategy_id}": _READ,
     "/webhooks": _PAGE,
     "/webhooks/{webhook_id}": _READ,
+    "/webhooks/{webhook_id}/deliveries": {
+        "message_id": (
+            {"type": "string", "maxLength": 200},
+            "Only the attempts to deliver this message.",
+        ),
+        **_PAGE,
+    },
+    "/alerts/rules": {"min_position": _READ["min_position"]},
+    "/alerts/rules/{rule}": {"min_position": _READ["min_position"]},
+    "/alerts/silences": {"min_position": _READ["min_position"]},
     "/history/{kind}/{id_}": _PAGE,
     "/blame/{event}": _READ,
     "/explain/{kind}/{id_}": {"min_position": _READ["min_position"]},

@@ -23,10 +23,11 @@ from services.gateway.routes.entrance import Accounts
 from services.gateway.routes.targets import Targets
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from services.chassis.health import Health
     from services.gateway.routes.answers import Envelopes
+    from services.gateway.state import State
 
 ANONYMOUS = "anonymous"
 _TAG = re.compile(r'(?:W/)?"([0-9]{1,15})(?:-[0-9a-z]{1,64})?"')
@@ -139,9 +140,10 @@ class About:
 
 @dataclass(frozen=True)
 class Doors:
-    """Everything routes need."""
+    """Everything routes need. known: what the gateway has folded, at least to a position."""
 
     commands: Commands
+    known: Callable[[int], Awaitable[State]]
     accounts: Accounts
     reads: Reads
     journal: Journal

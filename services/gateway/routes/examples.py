@@ -62,6 +62,26 @@ _NEW_STRATEGY = {"name": "busy_queue_scaling", "parameters": {"busy_threshold_s"
 _STRATEGY = {"id": STRATEGY_ID, **_NEW_STRATEGY, "policy": "busy_queue_scaling", "active": True}
 _NEW_WEBHOOK = {"url": "https://hooks.example.org/quartermaster"}
 _WEBHOOK = {"id": WEBHOOK_ID, **_NEW_WEBHOOK, "has_secret": True}
+_DELIVERY = {
+    "position": 1044,
+    "at": AT,
+    "message_id": EVENT_ID,
+    "message_type": "alert.raised",
+    "alert_id": f"node_offline:{NODE_ID}:1042",
+    "attempt": 1,
+    "state": "delivered",
+    "status_code": 204,
+    "error": None,
+    "asked": None,
+}
+_RULE = {
+    "rule": "queue_growth",
+    "about": "A queue is far longer than in the time before.",
+    "enabled": True,
+    "limits": {"factor": 2.0, "messages": 10.0},
+}
+_NEW_SILENCE = {"until": AT, "because": "the rack is being moved", "rule": "node_offline"}
+_SILENCE = {"id": "sil-0196a1b2c3d4e5f60721", **_NEW_SILENCE, "subject": None}
 _ALERT = {"alert_id": f"node_offline/{NODE_ID}", "severity": "critical", "open": True}
 _DECISION = {"position": 1042, "model_id": MODEL_ID, "code": "busy", "numbers": {"wait_s": 41.5}}
 _EVENT = {
@@ -120,6 +140,9 @@ REQUESTS: dict[str, Any] = {
     "POST /webhooks": _NEW_WEBHOOK,
     "PUT /webhooks/{webhook_id}": {"rotate_secret": True},
     "PATCH /webhooks/{webhook_id}": _NEW_WEBHOOK,
+    "PUT /alerts/rules/{rule}": {"limits": {"factor": 3.0, "messages": None}},
+    "PATCH /alerts/rules/{rule}": {"enabled": False},
+    "POST /alerts/silences": _NEW_SILENCE,
     "POST /log/jobs": {"kind": "verify"},
     "POST /parked/{parked_id}/drop": {"because": "sent by a test"},
     "POST /rebuilds": {"models": ["nodes"], "only_compare": True},
@@ -173,6 +196,19 @@ ANSWERS: dict[str, Any] = {
     "/webhooks/{webhook_id}": _WEBHOOK,
     "/log/jobs": {"items": [_JOB]},
     "/log/jobs/{job_id}": _JOB,
+    "/webhooks/{webhook_id}/deliveries": page(_DELIVERY),
+    "/webhooks/{webhook_id}/deliveries/{message_id}/resend": {
+        "webhook_id": WEBHOOK_ID,
+        "message_id": EVENT_ID,
+    },
+    "/webhooks/{webhook_id}/test": {
+        "webhook_id": WEBHOOK_ID,
+        "message_id": "test-0196a1b2c3d4e5f60722",
+    },
+    "/alerts/rules": page(_RULE),
+    "/alerts/rules/{rule}": _RULE,
+    "/alerts/silences": page(_SILENCE),
+    "/alerts/silences/{silence_id}": {"id": _SILENCE["id"], "lifted": True},
     "/log/jobs/{job_id}/cancel": {**_JOB, "state": "cancelled"},
     "/log/verify": {"ok": True, "positions": 1042},
     "/log/export": _EVENT,
@@ -219,6 +255,9 @@ PARAMETERS: dict[str, Any] = {
     "instance_id": INSTANCE_ID,
     "ask_id": _ASKED["ask_id"],
     "job_id": _JOB["job_id"],
+    "message_id": EVENT_ID,
+    "rule": "queue_growth",
+    "silence_id": _SILENCE["id"],
     "parked_id": _PARKED["id"],
     "rebuild_id": _REBUILD["rebuild_id"],
     "account_id": _ACCOUNT["id"],

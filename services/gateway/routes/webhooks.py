@@ -2,19 +2,33 @@
 
 import base64
 
+import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic import SecretStr
 
-from contracts.http.webhooks import PREFIX, NewWebhook, WebhookChanges
-from contracts.types import WebhookId
+from contracts.events.alert import WebhookKind
+from contracts.http.webhooks import PREFIX, NewWebhook, SentMessage, WebhookChanges
+from contracts.types import Name, WebhookId
+from services.chassis.errors import NotFound
 from services.chassis.ids import token
 from services.gateway.decide.asking import Asked
 from services.gateway.decide.verdicts import Command
-from services.gateway.decide.webhooks import ChangeWebhook, DeleteWebhook, RegisterWebhook
+from services.gateway.decide.webhooks import (
+    ChangeWebhook,
+    DeleteWebhook,
+    RegisterWebhook,
+    ResendMessage,
+    TestWebhook,
+)
 from services.gateway.routes import shapes
-from services.gateway.routes.access import ADMIN, READ
+from services.gateway.routes.access import ADMIN, OPERATE, READ
 from services.gateway.routes.doors import AskedHere, Doors, DoorsHere
-from services.gateway.routes.reading import forward_shaped
+from services.gateway.routes.reading import (
+    MIN_POSITION,
+    forward,
+    forward_shaped,
+    least_position,
+)
 
 router = APIRouter(prefix="/webhooks", tags=["webhooks"])
 
@@ -28,7 +42,10 @@ async def webhooks(request: Request, doors: DoorsHere) -> Response:
 @router.post("", dependencies=[ADMIN], status_code=201)
 async def register(new: NewWebhook, asked: AskedHere, doors: DoorsHere) -> Response:
     """Register a webhook; a secret that we make is in this answer and in no other."""
-    return await _carry_out(doors, RegisterWebhook(new.url), asked, new.secret, makes_one=True)
+    sent = new.secret or new.bearer_token
+    is_signed = new.kind == "standard"
+    command = RegisterWebhook(new.url, new.kind, has_secret=is_signed or sent is not None)
+    return await _carry_out(doors, command, asked, sent, makes_one=is_signed)
 
 
 @router.get("/{webhook_id}", dependencies=[READ])
@@ -43,15 +60,57 @@ async def change(
     webhook_id: WebhookId, changes: WebhookChanges, asked: AskedHere, doors: DoorsHere
 ) -> Response:
     """Change the address, or replace the secret."""
-    has_new = changes.secret is not None or changes.rotate_secret
-    command = ChangeWebhook(webhook_id, changes.url or None, has_new)
-    return await _carry_out(doors, command, asked, changes.secret, makes_one=has_new)
+    sent, makes_one = changes.secret or changes.bearer_token, changes.rotate_secret
+    of_kind = _kind_meant(changes)
+    command = ChangeWebhook(webhook_id, changes.url or None, bool(sent or makes_one), of_kind)
+    return await _carry_out(doors, command, asked, sent, makes_one=makes_one)
 
 
 @router.delete("/{webhook_id}", dependencies=[ADMIN])
 async def delete(webhook_id: WebhookId, asked: AskedHere, doors: DoorsHere) -> Response:
     """Delete a webhook."""
     return await doors.carry_out(DeleteWebhook(webhook_id), asked)
+
+
+@router.get("/{webhook_id}/deliveries", dependencies=[READ])
+async def deliveries(webhook_id: WebhookId, request: Request, doors: DoorsHere) -> Response:
+    """Return every attempt to deliver, the newest first; `message_id`: of one message."""
+    return await forward(request, doors, f"/webhooks/{webhook_id}/deliveries")
+
+
+@router.post(
+    "/{webhook_id}/deliveries/{message_id}/resend", dependencies=[OPERATE], status_code=202
+)
+async def resend(
+    webhook_id: WebhookId,
+    message_id: Name,
+    request: Request,
+    asked: AskedHere,
+    doors: DoorsHere,
+) -> Response:
+    """Send a message again as it was, with the same id, and from the first attempt on."""
+    asked_for = [("message_id", message_id), ("limit", "1")]
+    if (least := least_position(request, doors)) > 0:
+        asked_for.append((MIN_POSITION, str(least)))
+    read = await doors.reads.get(f"/webhooks/{webhook_id}/deliveries", asked_for, None)
+    found = orjson.loads(read.body)["items"]
+    if not found:
+        raise NotFound(f"webhook {webhook_id} was never sent a message {message_id}")
+    command = ResendMessage(webhook_id, SentMessage.model_validate(found[0]["message"]))
+    return await doors.carry_out(command, asked)
+
+
+@router.post("/{webhook_id}/test", dependencies=[OPERATE], status_code=202)
+async def test(webhook_id: WebhookId, asked: AskedHere, doors: DoorsHere) -> Response:
+    """Send a message that means nothing, once; its delivery says whether it arrived."""
+    return await doors.carry_out(TestWebhook(webhook_id), asked)
+
+
+def _kind_meant(changes: WebhookChanges) -> WebhookKind | None:
+    """Return which kind of webhook these changes are for, None when any will do."""
+    if changes.bearer_token is not None:
+        return "alertmanager"
+    return "standard" if changes.secret is not None or changes.rotate_secret else None
 
 
 async def _carry_out(

@@ -77,6 +77,7 @@ async def watch(socket: WebSocket, doors: DoorsHere, live: LiveHere) -> None:
     _check_origin(socket)
     place = opened(socket, live.streams)
     live.board.watch()
+    live.streams.counts["watchers"] += 1
     watcher = Watcher(socket, live, place, doors.envelopes.now())
     live.watchers[id(watcher)] = watcher
     try:
@@ -94,7 +95,7 @@ async def stats(doors: DoorsHere, live: LiveHere) -> Response:
     streams, watchers = live.streams, list(live.watchers.values())
     told = {
         "active_connections": len(watchers),
-        "total_connections": streams.counts["opened"],
+        "total_connections": streams.counts["watchers"],
         "open_streams": streams.active,
         "max_streams": streams.limits.streams,
         "max_streams_per_caller": streams.limits.streams_per_caller,

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from services.journal.adapters.memory_snapshots import MemorySnapshots
-from services.journal.digest import leaf
+from services.journal.digest import EPOCH, leaf
 from services.journal.lag import Lag, Reached
 from services.journal.records import Head, Row, Seal, Verdict
 
@@ -35,9 +35,11 @@ class MemoryLog(MemorySnapshots):
         self._hashes: dict[str | None, bytes] = {}
         self._cursor = 0
 
-    async def append(self, commands: Sequence[Command]) -> list[Verdict]:
+    async def append(
+        self, commands: Sequence[Command], not_before: datetime | None = None
+    ) -> list[Verdict]:
         """Append each command whole or not at all."""
-        now = self._clock.now()
+        now = max(self._clock.now(), not_before or EPOCH)
         if self._rows:
             now = max(now, self._rows[-1]["recorded_at"])
         return [self._append(command, now) for command in commands]
@@ -137,8 +139,11 @@ class MemoryLog(MemorySnapshots):
 
     async def head(self) -> Head:
         """Return the newest position."""
-        last = self._rows[-1]["event_id"] if self._rows else None
-        return Head(len(self._rows), last, self._clock.now())
+        now = self._clock.now()
+        if not self._rows:
+            return Head(0, None, now)
+        last = self._rows[-1]
+        return Head(len(self._rows), last["event_id"], max(now, last["recorded_at"]))
 
     async def lag(self) -> Lag:
         """Return where the publisher stands; nobody projects a list."""

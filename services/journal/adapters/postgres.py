@@ -94,9 +94,11 @@ class PostgresLog(PostgresSnapshots, PostgresLooking):
     def __init__(self, database: Database) -> None:
         super().__init__(database)
 
-    async def append(self, commands: Sequence[Command]) -> list[Verdict]:
+    async def append(
+        self, commands: Sequence[Command], not_before: datetime | None = None
+    ) -> list[Verdict]:
         """Append each command whole or not at all, in one statement."""
-        row = await self._database.fetchrow(QUERIES["append"], *arguments(commands))
+        row = await self._database.fetchrow(QUERIES["append"], *arguments(commands), not_before)
         return _verdicts(commands, row)
 
     async def read(self, after: int, limit: int) -> Sequence[Row]:
@@ -128,7 +130,7 @@ class PostgresLog(PostgresSnapshots, PostgresLooking):
 
     async def lag(self) -> Lag:
         """Return where everybody stands, of one moment."""
-        row = await self._database.fetchrow(QUERIES["lag"])
+        row: Any = await self._database.fetchrow(QUERIES["lag"])  # always one
         read_models = row["read_models"]
         return Lag(
             row["head"],

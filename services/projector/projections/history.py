@@ -27,6 +27,7 @@ _NAMED = (
 # What the subject of an alert is, by its rule.
 _SUBJECTS = {
     "node_offline": ("node",),
+    "agent_lost": ("node",),
     "gpu_quarantined": ("gpu",),
     "model_floor": ("model",),
     "queue_growth": ("model", "queue"),
@@ -62,8 +63,8 @@ def concerned(event: Recorded) -> list[str]:
     found = [f"{kind}/{data[field]}" for field, kind in named if data.get(field)]
     if event.type.startswith("queue.") or event.type in _OF_QUEUES:
         found.append(f"queue/{data['model_id']}")
-    if (rule := data.get("rule")) is not None:
-        found += [f"{kind}/{data['subject']}" for kind in _SUBJECTS.get(rule, ())]
+    if data.get("rule") is not None and data.get("subject") is not None:
+        found += [f"{kind}/{data['subject']}" for kind in _SUBJECTS.get(data["rule"], ())]
     if event.type == "node.inventory_changed":
         found += [f"gpu/{gpu['uuid']}" for gpu in data["gpus"]]
     if strategy := (data.get("reason") or {}).get("strategy"):

@@ -15,6 +15,7 @@ def _registered(_row: Row | None, event: Recorded) -> Row:
     return {
         "webhook_id": data["webhook_id"],
         "url": data["url"],
+        "kind": data.get("kind", "standard"),
         "has_secret": data.get("secret") is not None,
         "created_at": moment(event.recorded_at),
         "last_delivery_at": None,

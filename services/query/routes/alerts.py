@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from contracts.types import AlertId, WebhookId
+from contracts.types import AlertId, Name, WebhookId
 from services.query.routes.reading import Page, Read, Reader, a_page, one_of
 
 
@@ -12,6 +12,12 @@ class PageOfAlerts(Page):
     """What narrows alerts down."""
 
     open: bool | None = None
+
+
+class PageOfDeliveries(Page):
+    """What narrows deliveries down."""
+
+    message_id: Name | None = None
 
 
 def routes(reader: Reader) -> APIRouter:
@@ -37,5 +43,13 @@ def routes(reader: Reader) -> APIRouter:
         request: Request, webhook_id: WebhookId, read: Annotated[Read, Query()]
     ) -> Response:
         return await one_of(request, reader, "webhook", read, webhook_id)
+
+    @router.get("/webhooks/{webhook_id}/deliveries")
+    async def deliveries(
+        request: Request, webhook_id: WebhookId, page: Annotated[PageOfDeliveries, Query()]
+    ) -> Response:
+        return await a_page(
+            request, reader, "deliveries", page, webhook_id, page.message_id, numbered=True
+        )
 
     return router

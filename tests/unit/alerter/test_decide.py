@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from contracts.events import alert as a
 from contracts.events import node as n
 from contracts.events.control import LeaseAcquired, NameReleased
-from services.alerter.decide import RETRIES_S, Sent, alerts, cry, due, message, settled
-from services.alerter.state import Limits, State, _fold
+from services.alerter.decide import RETRIES_S, Cry, Sent, alerts, due, message, settled
+from services.alerter.state import State, View
+from services.alerter.state.folded import fold
 from tests.unit.story import NOON, Story
 
-LIMITS = Limits()
+CALM_S = 30
 
 
 def offline(node_id="node-1"):
@@ -29,7 +30,7 @@ def a_webhook(webhook_id="w"):
 
 
 def decided(story):
-    return alerts(story.state, story.now, LIMITS)
+    return alerts(View(story.state, story.now))
 
 
 def waiting(story, *sending):
@@ -68,14 +69,15 @@ def test_an_alert_is_raised_once(story):
 
 def test_an_alert_is_resolved_once(alarmed):
     alarmed.told(online())
-    (proposal,) = decided(alarmed)
+    assert decided(alarmed.later(CALM_S - 1)) == []
+    (proposal,) = decided(alarmed.later(1))
     assert proposal[0].event.alert_id == "node_offline:node-1:2"
     assert proposal[0].event.type == "alert.resolved"
     assert decided(alarmed.recorded([proposal])) == []
 
 
 def test_the_same_trouble_again_is_another_alert(alarmed):
-    alarmed.told(online())
+    alarmed.told(online()).later(CALM_S)
     alarmed.recorded(decided(alarmed)).told(offline())
     assert decided(alarmed)[0][0].event.alert_id != "node_offline:node-1:2"
 
@@ -116,7 +118,7 @@ def test_a_webhook_that_is_gone_gets_nothing_more(alarmed):
     event = tried(alarmed, Sent(410))
     assert (event.gives_up, event.status_code) == (True, 410)
     assert waiting(alarmed.later(1e6)) == []
-    alarmed.told(online())
+    alarmed.told(online()).later(CALM_S)
     assert waiting(alarmed.recorded(decided(alarmed))) == []
 
 
@@ -132,8 +134,8 @@ def test_a_failure_of_a_message_that_nobody_waits_for_changes_nothing(alarmed):
 
 
 def test_that_it_is_over_is_not_told_before_that_it_began(alarmed):
+    alarmed.told(online()).later(CALM_S)
     tried(alarmed, Sent(503))
-    alarmed.told(online())
     alarmed.recorded(decided(alarmed))
     assert waiting(alarmed) == []
     alarmed.later(RETRIES_S[0])
@@ -160,7 +162,8 @@ def test_a_message_is_a_cloud_event_that_is_the_same_at_every_attempt(alarmed):
 
 
 def test_a_cry_is_told_as_an_alert_that_begins_and_ends():
-    raised, resolved = cry("alert.raised", "h", 1, NOON), cry("alert.resolved", "h", 1, NOON)
+    cry = Cry("h", 1, NOON)
+    raised, resolved = cry.message("alert.raised", NOON), cry.message("alert.resolved", NOON)
     assert raised.data["alert_id"] == resolved.data["alert_id"]
     assert raised.id != resolved.id
     assert "summary" in raised.data
@@ -175,7 +178,7 @@ def test_who_leads_is_known_from_the_log(story):
 
 def test_an_event_it_does_not_fold_is_a_bug(story):
     with pytest.raises(TypeError):
-        _fold(NameReleased(kind="model", name="llama"), story.state, None)
+        fold(NameReleased(kind="model", name="llama"), story.state, None)
 
 
 NODES = st.sampled_from(["node-1", "node-2", "node-3"])
@@ -243,8 +246,8 @@ def test_an_alert_comes_of_what_began_it_is_over_by_what_ended_it_and_told_becau
     (pending,) = waiting(story)
     (told,) = settled(pending, Sent(200), RETRIES_S)
     assert told.causation_id == f"event-{story.position}"
-    story.told(online())
+    story.told(online()).later(CALM_S)
     ((resolved,),) = decided(story)
     assert resolved.causation_id == f"event-{story.position}"
     story.recorded([(resolved,)])
-    assert story.state.over_by == {}
+    assert story.state.over == {}

@@ -2,23 +2,29 @@
 
 import pytest
 
+from contracts import alerts as known
+from contracts.alerts import BadLimits, check_limits
+from contracts.events import alert as a
 from contracts.events import gpu as g
 from contracts.events import model as m
 from contracts.events import node as n
 from contracts.events import queue as q
 from contracts.types import Launch, QueueAddress, Reason
+from services.alerter.decide import RULES, alerts
 from services.alerter.policies import (
+    agent_lost,
     fleet_silence,
     gpu_quarantined,
+    journal_lag,
+    messages_parked,
     model_floor,
     node_offline,
+    projector_lag,
     queue_growth,
     queue_unreachable,
 )
-from services.alerter.state import Limits, State
+from services.alerter.state import Lag, State, View
 from tests.unit.story import Story
-
-LIMITS = Limits()
 
 
 def a_node(node_id="node-1", name="gpu-01"):
@@ -62,7 +68,7 @@ def story():
 
 
 def found(rule, story):
-    return rule.conditions(story.state, story.now, LIMITS)
+    return rule.conditions(View(story.state, story.now))
 
 
 def test_a_node_that_went_offline_is_critical_and_named(story):
@@ -154,12 +160,10 @@ def test_a_queue_known_for_less_than_the_recent_window_has_not_grown(story):
 
 
 def test_a_queue_that_is_no_longer_sampled_stays_as_it_was(story):
-    from services.alerter.decide import alerts
-
-    grown(story, 10, 25).recorded(alerts(story.state, story.now, LIMITS))
+    grown(story, 10, 25).recorded(alerts(View(story.state, story.now)))
     story.later(3000)
     assert [c.subject for c in found(queue_growth, story)] == ["m"]
-    assert alerts(story.state, story.now, LIMITS) == []
+    assert alerts(View(story.state, story.now)) == []
 
 
 def test_a_queue_that_is_no_longer_sampled_and_was_well_stays_well(story):
@@ -177,3 +181,81 @@ def test_samples_are_kept_only_for_as_long_as_the_rule_looks_back():
     for _ in range(10):
         story.later(60).told(a_length(1))
     assert len(story.state.samples["m"]) == 3
+
+
+def allocated(gpu="G"):
+    return g.GpuAllocated(gpu_uuid=gpu, node_id="node-1", instance_id="i", model_id="m")
+
+
+def freed(gpu="G", because="died"):
+    return g.GpuFreed(gpu_uuid=gpu, node_id="node-1", instance_id="i", because=because)
+
+
+def test_an_agent_is_lost_when_it_is_unheard_for_long_and_instances_may_run_there(story):
+    story.told(allocated("G"), allocated("H"), freed("H"), offline())
+    assert found(agent_lost, story.later(299)) == []
+    condition = found(agent_lost, story.later(1))[0]
+    assert (condition.subject, condition.severity) == ("node-1", "critical")
+    assert condition.evidence == {"node": "gpu-01", "lost_s": 300, "gpus": 1}
+
+
+@pytest.mark.parametrize("end", [online(), freed(), n.NodeDeleted(node_id="node-1")])
+def test_an_agent_that_is_heard_or_holds_nothing_is_not_lost(story, end):
+    story.told(allocated(), offline()).later(300)
+    story.recorded(alerts(View(story.state, story.now)))
+    assert ("agent_lost", "node-1") in story.state.open
+    assert found(agent_lost, story.told(end)) == []
+    resolved = [draft for (draft,) in alerts(View(story.state, story.now))]
+    assert [draft.event.rule for draft in resolved] == ["agent_lost"]
+    assert resolved[0].causation_id == f"event-{story.position}"
+
+
+def test_an_idle_node_that_is_offline_for_long_is_no_lost_agent(story):
+    assert found(agent_lost, story.told(offline()).later(3000)) == []
+
+
+def measured(rule, story, **said):
+    lag = Lag(**{**WELL, **said})
+    return rule.conditions(View(story.state, story.now, lag=lag))
+
+
+WELL = {
+    "head": 100,
+    "published": 100,
+    "published_behind_s": 0.0,
+    "read_models_behind_s": 0.0,
+    "parked": 0,
+}
+
+
+@pytest.mark.parametrize(
+    ("rule", "well", "ill"),
+    [
+        (journal_lag, {"published_behind_s": 30.0}, {"published_behind_s": 30.1}),
+        (projector_lag, {"read_models_behind_s": 30.0}, {"read_models_behind_s": 31.0}),
+        (projector_lag, {"read_models_behind_s": None}, {"read_models_behind_s": 99.0}),
+        (messages_parked, {"parked": 0}, {"parked": 1}),
+    ],
+)
+def test_what_the_journal_says_is_an_alert_beyond_its_limit(story, rule, well, ill):
+    assert measured(rule, story, **well) == []
+    assert len(measured(rule, story, **ill)) == 1
+    assert found(rule, story) == []
+
+
+def test_a_limit_is_changed_while_it_runs(story):
+    story.told(a.AlertRuleConfigured(rule="messages_parked", limits={"messages": 5}))
+    assert measured(messages_parked, story, parked=5) == []
+    assert "6 messages are parked" in measured(messages_parked, story, parked=6)[0].summary
+
+
+def test_every_rule_is_described_and_every_description_has_its_rule():
+    assert RULES.keys() == known.RULES.keys()
+    for name, spec in known.RULES.items():
+        assert check_limits(name, spec.defaults) == spec.defaults
+
+
+def test_a_limit_that_does_not_fit_is_named():
+    with pytest.raises(BadLimits) as error:
+        check_limits("queue_growth", {"factor": 0.5, "height": 1})
+    assert [field for field, _ in error.value.problems] == ["factor", "height"]

@@ -24,10 +24,10 @@ class Failing(MemoryLog):
         self.held = asyncio.Event()
         self.held.set()
 
-    async def append(self, commands):
+    async def append(self, commands, not_before=None):
         if self.before:
             raise self.before.pop(0)
-        verdicts = await super().append(commands)
+        verdicts = await super().append(commands, not_before)
         if self.after:
             raise self.after.pop(0)
         await self.held.wait()

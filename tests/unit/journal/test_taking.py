@@ -107,7 +107,7 @@ async def test_partitions_are_made_before_the_first_proposal_is_taken(broker):
 
 async def test_a_journal_that_is_stopped_leaves_no_task_behind(broker):
     class Held(MemoryLog):
-        async def append(self, commands):
+        async def append(self, commands, not_before=None):
             await asyncio.Event().wait()
 
     before = asyncio.all_tasks()
@@ -128,10 +128,10 @@ async def test_a_journal_says_when_its_log_or_its_broker_is_away(broker):
     class Away(MemoryLog):
         is_away = True
 
-        async def append(self, commands):
+        async def append(self, commands, not_before=None):
             if self.is_away:
                 raise Unavailable("no log")
-            return await super().append(commands)
+            return await super().append(commands, not_before)
 
     log = Away(CLOCK)
     bus = broker.bus("journal")

@@ -1,0 +1,1 @@
+"""Alert rules over the platform's own metrics."""
