@@ -119,23 +119,24 @@ class Follower:
                         await inbox.close()
 
     async def history(
-        self, types: frozenset[str] | None, after: int
+        self, types: frozenset[str] | None, after: int, until: int | None = None
     ) -> tuple[int, list[Recorded], bool]:
         """Return one page: the position it reaches through, its events, and whether it is the last.
 
-        Raises Unavailable.
+        until: it goes no further. Raises Unavailable.
         """
-        through, _, events, last = await self._page(types, after)
+        through, _, events, last = await self._page(types, after, until)
         return through, events, last
 
     async def _page(
-        self, types: frozenset[str] | None, after: int
+        self, types: frozenset[str] | None, after: int, until: int | None = None
     ) -> tuple[int, str | None, list[Recorded], bool]:
         question = orjson.dumps(
             {
                 "op": "history",
                 "types": None if types is None else sorted(types),
                 "after": after,
+                "until": until,
                 "telemetry_since": self.telemetry_since,
             }
         )

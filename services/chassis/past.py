@@ -151,9 +151,8 @@ class Past(Generic[S]):
     async def _fold_on(self, follower: Follower, state: S, position: int) -> None:
         reached = follower.position
         while reached < position:
-            reached, events, _ = await follower.history(follower.types, reached)
-            wanted = [event for event in events if event.position <= position]
-            failures = await in_slices(_apply(wanted, state), self._clock)
+            reached, events, _ = await follower.history(follower.types, reached, position)
+            failures = await in_slices(_apply(events, state), self._clock)
             for failure in filter(None, failures or ()):
                 if failure.position not in await recorded_skips(follower, self._service):
                     raise Bug(f"cannot fold {failure.type} at position {failure.position}")

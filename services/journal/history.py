@@ -27,10 +27,11 @@ class Reading(Protocol):
 
 
 class HistoryQuestion(BaseModel):
-    """`{op: history, types, after, telemetry_since}`."""
+    """`{op: history, types, after, until, telemetry_since}`; until: no page goes further."""
 
     types: Annotated[list[str], Field(max_length=200)] | None = None
     after: Annotated[int, Field(ge=0)] = 0
+    until: Annotated[int, Field(ge=0)] | None = None
     telemetry_since: AwareDatetime | None = None
 
 
@@ -40,6 +41,8 @@ async def answer(log: Reading, question: HistoryQuestion) -> tuple[dict[str, Any
     Everything asked for from `after` to `through` is in the page.
     """
     reach = question.after + PAGE_SPAN
+    if question.until is not None:
+        reach = max(question.after, min(reach, question.until))
     rows, head = await log.page(question, reach, PAGE_EVENTS)
     parts: list[bytes] = []
     size = 0

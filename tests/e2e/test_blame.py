@@ -90,10 +90,13 @@ async def test_every_event_that_a_service_decided_or_did_names_its_cause(
 ) -> None:
     del killed
     roots = {"lease.acquired"}
+    measured = {"journal_lag", "messages_parked", "projector_lag"}  # nothing recorded began them
     events = await fleet.events()
     known = {event["event_id"]: event for event in events}
     for event in events:
         meta = event["meta"]
+        if event["type"] == "alert.raised" and event["data"]["rule"] in measured:
+            continue
         if meta["proposer"] in ("scheduler", "deployer", "alerter") and event["type"] not in roots:
             cause = known[meta["causation_id"]]
             assert cause["position"] < event["position"]

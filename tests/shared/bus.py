@@ -93,6 +93,17 @@ class BusSuite:
             while await parked() != before + 1:
                 await asyncio.sleep(0.05)
 
+    async def test_what_waits_in_a_queue_is_counted(self, buses):
+        gateway, journal = await buses("gateway"), await buses("journal")
+        before = await journal.depth(wire.QUEUE_PARKED)
+        await journal.publish("qm.parked", "parked", Message(b"x"), mandatory=True)
+        async with asyncio.timeout(SOON_S * 2):
+            while await journal.depth(wire.QUEUE_PARKED) != before + 1:
+                await asyncio.sleep(0.05)
+        with pytest.raises(Unavailable):
+            await gateway.depth("there.is.none")
+        assert await journal.depth(wire.QUEUE_PARKED) == before + 1
+
     async def test_a_question_is_answered_to_the_one_who_asked(self, buses):
         askers = [await buses("gateway"), await buses("scheduler")]
         journal = await buses("journal")

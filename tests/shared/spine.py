@@ -202,6 +202,24 @@ class SpineSuite:
         with pytest.raises(AssertionError if not field else Refused, match=field):
             raise Refused(result["detail"])
 
+    async def test_who_is_behind_and_what_is_parked_is_told(self, buses, gateway):
+        bus = await buses("gateway")
+        done = await gateway.propose(created())
+
+        async def lag():
+            question = orjson.dumps({"op": "lag"})
+            return orjson.loads((await bus.ask(wire.EXCHANGE_JOURNAL, wire.QUEUE_JOURNAL, question))[1])
+
+        async with asyncio.timeout(10):
+            while (said := await lag())["published"]["position"] < done.position:
+                await asyncio.sleep(0.02)
+        assert said["published"]["behind_s"] == 0
+        assert said["head"] >= done.position
+        assert said["parked"] == 0
+        if said["read_models"] is not None:  # nobody projects here
+            assert said["read_models"]["position"] == 0
+            assert said["read_models"]["behind_s"] > 0
+
     async def test_the_unreadable_is_parked_with_its_reason_and_others_go_on(
         self, buses, gateway, parked
     ):

@@ -79,12 +79,16 @@ def _is_calm(view: View, key: Key) -> bool:
 
 
 def _over_by(view: View, key: Key) -> Cause | None:
-    """Return what ended a condition: an event that says so, or the queue's newest sample."""
+    """Return what ended a condition: an event that says so, or the queue's newest sample.
+
+    Where nothing that is recorded did, what began it: the alert itself.
+    """
     rule, subject = key
     over = view.state.over.get(key)
     if over is not None:
         return over.cause
-    return view.state.sampled_by.get(subject) if rule == queue_growth.RULE else None
+    sampled = view.state.sampled_by.get(subject) if rule == queue_growth.RULE else None
+    return sampled or view.state.open[key].cause
 
 
 def _raise(condition: Condition) -> Draft:

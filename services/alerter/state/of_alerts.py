@@ -14,7 +14,9 @@ GONE = 410
 
 @fold.register(alert.AlertRaised)
 def _raised(event: alert.AlertRaised, state: State, recorded: Recorded) -> None:
-    opened = state.open[event.rule, event.subject] = Opened(event, recorded.recorded_at)
+    opened = state.open[event.rule, event.subject] = Opened(
+        event, recorded.recorded_at, Cause.of(recorded)
+    )
     state.post(event, opened, recorded)
 
 

@@ -112,10 +112,11 @@ class Silence:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An alert as it was raised, and when."""
+    """An alert as it was raised, when, and by which event; None for one that is in no log."""
 
     event: alert.AlertRaised
     at: datetime
+    cause: Cause | None = None
 
 
 @dataclass(frozen=True, slots=True)
