@@ -27,6 +27,14 @@ demo *args: setup
 up *args: setup
     @exec "{{python}}" -m deploy.local.up "$@"
 
+# The platform in containers: just compose [observability] [demo] up -d
+compose *args: setup
+    @exec "{{python}}" -m deploy.compose "$@"
+
+# Write Grafana's dashboards and Prometheus' alert rules from their Python.
+dashboards: setup
+    "{{python}}" -m deploy.grafana write
+
 # Everything that must hold before a change is taken.
 test *args: setup lint contracts-check
     "{{python}}" -m pytest -n 2 --dist loadfile --no-loadscope-reorder "$@"

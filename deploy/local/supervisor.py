@@ -65,6 +65,15 @@ class Supervisor:
         process = processes.find(processes.recall(self._record(name)))
         return process.pid if process else None
 
+    async def drop(self, name: str) -> None:
+        """Kill one part, and start it no more; what it started itself lives on."""
+        self._watching.pop(name).cancel()
+        process = processes.find(processes.recall(self._record(name)))
+        if process is not None:
+            _send([process], signal.SIGKILL)
+            await _left_after(processes.KILLED_WITHIN_S, [process])
+        _forget([self._record(name)])
+
     async def stop(self) -> None:
         """End all parts and everything below them: asked first, killed after the drain."""
         for task in self._watching.values():

@@ -7,11 +7,13 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
-    """What the environment says; each wins over what `quartermaster login` has kept."""
+    """What the environment says; each wins over what `quartermaster login` has kept.
+
+    No `.env` is read: the directory one stands in must not say where a token goes.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix="QM_",
-        env_file=".env",
         extra="ignore",
         env_ignore_empty=True,
         populate_by_name=True,

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx2
 import psutil
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from deploy.demo.messages import Result
     from deploy.local.engines import Engines
+    from deploy.local.platform import Node
 
 SPEED = 60.0
 EXEC_S = 12.0  # trace seconds: a fifth of a second here
@@ -68,6 +69,7 @@ class Fleet:
         url = engines.amqp_url(MODELS_USER, MODELS_VHOST)
         self.platform, self.engines = platform, engines
         self.state = platform.state
+        self.nodes: Sequence[Node] = platform.nodes
         self.publisher, self.results = Publisher(url, SPEED), Results(url)
         self.query = Query(platform.query_url)
         headers = {"Authorization": f"Bearer {platform.api_token}"}
@@ -92,7 +94,7 @@ class Fleet:
         gateway = Gateway(self.platform.gateway_url, self.platform.api_token)
         try:
             models = dict.fromkeys(MODELS, EXEC_S)
-            await fleet.create(gateway, self.platform.nodes, models, SPEED, broker)
+            await fleet.create(gateway, self.nodes, models, SPEED, broker)
         finally:
             await gateway.close()
         listed = await self.api("GET", "/models?limit=10")
@@ -237,6 +239,9 @@ class Fleet:
         return found
 
 
+F = TypeVar("F", bound=Fleet)
+
+
 async def eventually(
     condition: Callable[[], Awaitable[Any] | Any],
     within_s: float,
@@ -277,7 +282,7 @@ def one_at_a_time(events: Sequence[dict[str, Any]]) -> bool:
 
 
 @asynccontextmanager
-async def started() -> AsyncIterator[Fleet]:
+async def started(make: Callable[[Platform, Engines], F] = Fleet) -> AsyncIterator[F]:
     """Run a platform in a directory of its own for the length of a block."""
     # Not pytest's own directory: the database's user must be able to enter it.
     state = Path(mkdtemp(prefix="quartermaster-faults-", dir="/var/tmp"))
@@ -287,7 +292,7 @@ async def started() -> AsyncIterator[Fleet]:
     try:
         engines = await platform.start()
         await platform.ready()
-        running = Fleet(platform, engines)
+        running = make(platform, engines)
         await running.create()
         working = [asyncio.create_task(work) for work in (running.results.run(), running.watch())]
         yield running

@@ -10,7 +10,7 @@ import pytest
 
 from deploy.grafana.metrics import METRICS
 from deploy.prometheus.rules import rules
-from tests.e2e.fleet import started
+from tests.e2e.fleet import eventually, started
 from tests.metrics_store import BINARY, a_store, panel_queries
 from tests.otlp import Collected, Span, a_collector
 
@@ -44,6 +44,8 @@ async def told() -> AsyncIterator[Told]:
             await _say_secrets(fleet)
             secrets = _secrets(fleet)
             await _until_told(collected)
+            instance_id = await fleet.kill_worker("node-1")  # so that rates of starts have a rise
+            await eventually(lambda: fleet.is_replaced(instance_id), 45.0)
         yield Told(collected, secrets)
 
 

@@ -209,6 +209,7 @@ async def check_deliveries(database, raised):
         assert (message["message_type"], message["subject"]) == ("alert.raised", "node-1")
         assert message["data"] == raised["data"]
         (test,) = await items(message_id="test-1")
+        assert test["message"]["data"] == {"webhook_id": "w", "message_id": "test-1"}
         assert (test["asked"], test["message"]["message_type"]) == ("test", "alert.test")
         assert await items(message_id=raised["event_id"], as_of=first["position"]) == [first]
         page = await client.get("/webhooks/w/deliveries", params={"limit": 1})

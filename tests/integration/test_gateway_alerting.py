@@ -173,3 +173,9 @@ async def test_nothing_is_sent_again_to_a_webhook_that_is_gone(door: Door):
     place = "/webhooks/none/deliveries"
     door.query.answers[place] = (200, {"items": [{"message": MESSAGE}], "next_cursor": None})
     assert (await door.post(f"{place}/event-1/resend")).status_code == 404
+
+
+async def test_one_alert_is_read_by_its_id(door: Door):
+    door.query.answers["/alerts/node_offline:n 1:7"] = (200, {"alert_id": "node_offline:n 1:7"})
+    found = await got(door, "/alerts/node_offline:n%201:7")
+    assert found["alert_id"] == "node_offline:n 1:7"

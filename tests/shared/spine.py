@@ -208,7 +208,9 @@ class SpineSuite:
 
         async def lag():
             question = orjson.dumps({"op": "lag"})
-            return orjson.loads((await bus.ask(wire.EXCHANGE_JOURNAL, wire.QUEUE_JOURNAL, question))[1])
+            return orjson.loads(
+                (await bus.ask(wire.EXCHANGE_JOURNAL, wire.QUEUE_JOURNAL, question))[1]
+            )
 
         async with asyncio.timeout(10):
             while (said := await lag())["published"]["position"] < done.position:

@@ -134,13 +134,12 @@ create aggregate log.chain(placed bytea, before bytea) (sfunc = log.link, stype 
 -- Verdicts, one row per event: a appended, d known already (its first position and version),
 -- c another version than expected (the current one in `version`), f stale epoch (the current one
 -- in `version`), x known event id with other content.
--- p_not_before: what the log's time has reached though this clock was put back; may be null.
 -- p_since: no telemetry id of this call can have been recorded before (UUIDv7 hold their time).
 create function log.append(
   p_lease text[], p_epoch bigint[], p_since timestamptz,
   e_proposal int[], e_id uuid[], e_stream text[], e_type text[], e_schema smallint[],
   e_data json[], e_meta json[], e_telemetry boolean[], e_expected bigint[],
-  e_digest bytea[], p_not_before timestamptz)
+  e_digest bytea[])
 returns table (verdicts "char"[], positions bigint[], versions bigint[])
 language plpgsql security definer
 set search_path = log, pg_temp
@@ -162,7 +161,6 @@ begin
   -- A statement of its own: its snapshot sees everything the last holder of the lock committed.
   select log.head(), greatest(
            clock_timestamp(),
-           p_not_before,
            (select f.recorded_at from log.facts f order by f.position desc limit 1),
            (select t.recorded_at from log.telemetry t order by t.position desc limit 1)),
          coalesce((select f.hash from log.facts f order by f.position desc limit 1),
@@ -318,6 +316,6 @@ revoke execute on all functions in schema log from public;
 grant execute on function log.head() to qm_journal, qm_projector, qm_query;
 grant execute on function log.make_partition(date) to qm_journal;
 grant execute on function log.append(text[], bigint[], timestamptz, int[], uuid[], text[], text[], smallint[],
-  json[], json[], boolean[], bigint[], bytea[], timestamptz) to qm_journal;
+  json[], json[], boolean[], bigint[], bytea[]) to qm_journal;
 
 select log.make_partition((now() at time zone 'UTC')::date + n) from generate_series(-1, 7) as n;

@@ -16,7 +16,7 @@ def conditions(view: View) -> list[Condition]:
     What runs there goes on, or does not: nobody can tell, and its GPUs stay taken.
     """
     state, lost_s = view.state, view.state.limit(RULE, "lost_s")
-    held = Counter(state.held.values())
+    held = Counter(state.held.values()) if state.offline else Counter()
     return [
         Condition(
             RULE,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC
 
 from contracts.envelope import Cause, Recorded
 from contracts.events import alert, control
@@ -71,7 +72,7 @@ def _test_asked(event: alert.WebhookTestAsked, state: State, recorded: Recorded)
             subject=event.webhook_id,
             type="alert.test",
             at=recorded.recorded_at,
-            data={"webhook_id": event.webhook_id, "summary": "a test: nothing is wrong"},
+            data=recorded.data,
         )
         state.outbox[pending.key] = pending
 
@@ -88,7 +89,7 @@ def _resend_asked(event: alert.WebhookResendAsked, state: State, recorded: Recor
         alert_id=event.alert_id,
         subject=event.subject,
         type=event.message_type,
-        at=event.at,
+        at=event.at.astimezone(UTC),
         data=event.data,
     )
     state.outbox[pending.key] = pending
@@ -104,7 +105,9 @@ def _silenced(event: alert.SilenceBegun, state: State, recorded: Recorded) -> No
     past = [id_ for id_, each in state.silences.items() if each.until <= recorded.recorded_at]
     for id_ in past:
         del state.silences[id_]
-    state.silences[event.silence_id] = Silence(event.until, event.rule, event.subject)
+    state.silences[event.silence_id] = Silence(
+        event.until.astimezone(UTC), event.rule, event.subject
+    )
 
 
 @fold.register(alert.SilenceLifted)

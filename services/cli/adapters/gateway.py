@@ -58,11 +58,6 @@ class Gateway:
         """Return what is at a path below /api/v1."""
         return self._body("GET", path, parameters)["data"]
 
-    def read(self, path: str) -> tuple[Any, int | None]:
-        """Return what is at a path, and the position it holds for."""
-        body = self._body("GET", path)
-        return body["data"], body.get("position")
-
     def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Return what a command came to."""
         return self._body("POST", path, body=body)["data"]

@@ -47,8 +47,9 @@ class Plan:
     def __init__(self, gateway: Any, documents: Sequence[Document], *, resend: bool) -> None:
         self._gateway = gateway
         self._lists: dict[str, list[dict[str, Any]]] = {}
-        # Read before all lists: whatever changes after it is a conflict, not a surprise.
-        self._position = gateway.get("/status")["head"]
+        # Where the lists stand at least: whatever changes after it is a conflict, not a surprise.
+        status = gateway.get("/status")
+        self._position = status["head"] - (status.get("lag") or 0)
         self._made = environments(documents)
         self.steps = [self._step(each, resend=resend) for each in documents]
 

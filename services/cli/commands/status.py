@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from services.cli.commands.following import As_JSON
 from services.cli.commands.history import AsOf, asking, moment
-from services.cli.commands.showing import Plain, is_told, show_rows
+from services.cli.commands.showing import Plain, Watch, is_told, show_rows, watching
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 AT_ONCE = 200
 HEAD = ("node", "status", "gpu", "state", "model", "instance")
@@ -18,14 +22,27 @@ def add_to(app: typer.Typer, gateway: Any) -> None:
     """Add the command to the application."""
 
     @app.command()
-    def status(*, as_of: AsOf = None, output: Plain = "text", as_json: As_JSON = False) -> None:
+    def status(
+        *,
+        as_of: AsOf = None,
+        output: Plain = "text",
+        watch: Watch = False,
+        as_json: As_JSON = False,
+    ) -> None:
         """Show every node, its GPUs, and what runs on them."""
-        found = whole(gateway(), "/deployments/status", {"as_of": as_of})
-        if is_told(found, output, as_json=as_json):
-            return
-        if found.get("as_of"):
-            typer.echo(told(found["as_of"]), err=True)
-        show_rows(HEAD, _rows(found["items"]))
+
+        def look() -> tuple[Any, Callable[[], None]]:
+            found = whole(gateway(), "/deployments/status", {"as_of": as_of})
+            return found["items"], partial(show, found)
+
+        def show(found: dict[str, Any]) -> None:
+            if is_told(found, output, as_json=as_json):
+                return
+            if found.get("as_of"):
+                typer.echo(told(found["as_of"]), err=True)
+            show_rows(HEAD, _rows(found["items"]))
+
+        watching(look, watch=watch)
 
 
 def whole(gateway: Any, path: str, wanted: dict[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 GPUS = ("NODE", "GPU", "STATE", "USED %", "MEMORY MB", "MODEL", "INSTANCE")
 QUEUES = ("QUEUE OF", "LENGTH", "MEAN OF 5 MIN", "CONSUMERS", "REACHABLE")
 BAR = 10
+ALERTS, HEADS = 3, 7
 
 
 def add_to(app: typer.Typer, gateway: Callable[[], Any]) -> None:
@@ -115,11 +116,12 @@ def _print_lines(found: dict[str, Any]) -> None:
 def _drawn(found: dict[str, Any], height: int) -> RenderableType:
     """Return what fits on a terminal; of many GPUs those that work come first."""
     gpus, queues = _gpu_rows(found, bars=True), _queue_rows(found)
-    room = max(4, height - 6)
+    alerts = found["alerts"][:ALERTS]
+    room = max(4, height - HEADS - len(alerts))
     lines = max(room // 2, room - len(queues))
     gpus.sort(key=lambda row: (row[2] != "allocated", row[0], row[1]))
     parts: list[RenderableType] = [Text(_summary(found), style="bold")]
-    parts += [Text(f"alert: {each['summary']}", style="red") for each in found["alerts"][:3]]
+    parts += [Text(f"alert: {each['summary']}", style="red") for each in alerts]
     parts += [Text(), table(GPUS, gpus[:lines]), Text()]
     if len(gpus) > lines:
         parts.insert(-1, Text(f"... and {len(gpus) - lines} more GPUs", style="dim"))

@@ -99,7 +99,7 @@ _ALL = (
             _OF_ENVIRONMENT,
             Column("status", "status"),
             Column("seen", "last_seen_at"),
-            Column("gpus", "available_gpu_ids"),
+            Column("may use", "available_gpu_ids"),
         ),
         (
             Column("agent", "agent_url"),

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 NOTHING = "-"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 
 
@@ -27,7 +28,12 @@ def cell(found: Any) -> str:
     if isinstance(found, dict):
         return ",".join(f"{name}={cell(each)}" for name, each in found.items())
     text = str(found)
-    return moment(text) if _MOMENT.match(text) else " ".join(text.split())
+    return moment(text) if _MOMENT.match(text) else " ".join(seemly(text).split())
+
+
+def seemly(text: str) -> str:
+    """Return a text without what would steer a terminal: it may be anybody's."""
+    return _CONTROL.sub(" ", text)
 
 
 def lines(found: Any, depth: int = 0) -> list[str]:
@@ -41,7 +47,7 @@ def lines(found: Any, depth: int = 0) -> list[str]:
         elif isinstance(each, list) and each and all(isinstance(one, dict) for one in each):
             told += [here, *(f"{'  ' * (depth + 1)}- {cell(one)}" for one in each)]
         elif isinstance(each, str) and "\n" in each.strip():
-            told += [here, *(f"{'  ' * (depth + 1)}{line}" for line in each.splitlines())]
+            told += [here, *(f"{'  ' * (depth + 1)}{seemly(line)}" for line in each.splitlines())]
         else:
             told.append(f"{here:<{width + 2 * depth}} {cell(each)}")
     return told

@@ -1,18 +1,19 @@
-"""/alerts/rules and /alerts/silences: what is worth an alert, and of what nobody is told."""
+"""/alerts/rules, /alerts/silences and one alert: what is worth one, and of what nobody is told."""
 
 from datetime import datetime
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
 
 from contracts.alerts import RULES
 from contracts.http.alerts import NewSilence, RuleChanges
-from contracts.types import Id
+from contracts.types import AlertId, Id
 from services.chassis.errors import NotFound
 from services.gateway.decide.alerting import BeginSilence, ConfigureRule, LiftSilence, rule_view
 from services.gateway.decide.views import view
 from services.gateway.routes.access import ADMIN, OPERATE, READ
 from services.gateway.routes.doors import AskedHere, DoorsHere
-from services.gateway.routes.reading import least_position
+from services.gateway.routes.reading import forward, least_position
 
 router = APIRouter(prefix="/alerts", tags=["alerts"])
 
@@ -64,3 +65,9 @@ async def begin(new: NewSilence, asked: AskedHere, doors: DoorsHere) -> Response
 async def lift(silence_id: Id, asked: AskedHere, doors: DoorsHere) -> Response:
     """Lift a silence: what is open still is told at once."""
     return await doors.carry_out(LiftSilence(silence_id), asked)
+
+
+@router.get("/{alert_id:path}", dependencies=[READ])
+async def alert(alert_id: AlertId, request: Request, doors: DoorsHere) -> Response:
+    """Return one alert, open or over, and whom it reached."""
+    return await forward(request, doors, f"/alerts/{quote(alert_id, safe=':')}")

@@ -88,6 +88,7 @@ _FORWARDED: dict[str, Mapping[str, tuple[Any, str]]] = {
         ),
         **_PAGE,
     },
+    "/alerts/{alert_id}": _READ,
     "/alerts/rules": {"min_position": _READ["min_position"]},
     "/alerts/rules/{rule}": {"min_position": _READ["min_position"]},
     "/alerts/silences": {"min_position": _READ["min_position"]},

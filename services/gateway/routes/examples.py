@@ -82,7 +82,7 @@ _RULE = {
 }
 _NEW_SILENCE = {"until": AT, "because": "the rack is being moved", "rule": "node_offline"}
 _SILENCE = {"id": "sil-0196a1b2c3d4e5f60721", **_NEW_SILENCE, "subject": None}
-_ALERT = {"alert_id": f"node_offline/{NODE_ID}", "severity": "critical", "open": True}
+_ALERT = {"alert_id": f"node_offline:{NODE_ID}:1042", "severity": "critical", "open": True}
 _DECISION = {"position": 1042, "model_id": MODEL_ID, "code": "busy", "numbers": {"wait_s": 41.5}}
 _EVENT = {
     "position": 1042,
@@ -205,6 +205,7 @@ ANSWERS: dict[str, Any] = {
         "webhook_id": WEBHOOK_ID,
         "message_id": "test-0196a1b2c3d4e5f60722",
     },
+    "/alerts/{alert_id}": _ALERT,
     "/alerts/rules": page(_RULE),
     "/alerts/rules/{rule}": _RULE,
     "/alerts/silences": page(_SILENCE),
@@ -256,6 +257,7 @@ PARAMETERS: dict[str, Any] = {
     "ask_id": _ASKED["ask_id"],
     "job_id": _JOB["job_id"],
     "message_id": EVENT_ID,
+    "alert_id": f"node_offline:{NODE_ID}:1042",
     "rule": "queue_growth",
     "silence_id": _SILENCE["id"],
     "parked_id": _PARKED["id"],

@@ -54,6 +54,8 @@ async def logs(
     """Return the last `tail` lines as plain text; `follow` goes on until the worker ends."""
     instance = await _row(doors, f"/instances/{instance_id}")
     try:
+        if not instance.get("node_id"):
+            raise NotFound(f"{instance_id} was on no node")
         node = await _row(doors, f"/nodes/{instance['node_id']}")
         place = opened(request, live.streams) if follow else None
         try:

@@ -24,7 +24,7 @@ PLACES = {
     "webhooks": "whk",
 }  # fmt: skip
 PAGE = 2
-HEAD = 41
+HEAD, LAG = 43, 2
 
 
 @dataclass
@@ -48,7 +48,7 @@ class FakeGateway:
             answer = told(request) if callable(told) else told
             return answer if isinstance(answer, httpx2.Response) else enveloped(answer)
         if path == "/status":
-            return enveloped({"head": HEAD})
+            return enveloped({"head": HEAD, "lag": LAG})
         parts = path.strip("/").split("/")
         if parts[0] not in self.things:
             return refused(404, "there is no such thing")

@@ -155,8 +155,8 @@ def test_what_cannot_be_deleted_says_so(get, arguments, said):
 
 
 def test_cells_and_lines_read_as_people_write():
-    assert [cell(each) for each in (None, True, 1.23456, [1, 2], {"a": 1}, AT, "a\nb")] == [
-        "-", "yes", "1.235", "1,2", "a=1", "2026-05-04 12:00:00", "a b",
+    assert [cell(each) for each in (None, True, 1.23456, [1, 2], {"a": 1}, AT, "a\nb\x1b[1m")] == [
+        "-", "yes", "1.235", "1,2", "a=1", "2026-05-04 12:00:00", "a b [1m",
     ]  # fmt: skip
     told = lines({"name": "x", "inside": {"b": 1}, "many": [{"c": 2}], "text": "a\nb"})
     assert told == ["name:   x", "inside:", "  b: 1", "many:", "  - c=2", "text:", "  a", "  b"]

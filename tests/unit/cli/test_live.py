@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from io import StringIO
+
 import httpx2
 import orjson
 import pytest
+from rich.console import Console
 
 from services.cli.adapters import checkout
-from services.cli.commands import events
+from services.cli.commands import events, top
 from tests.unit.cli.fake_gateway import AT, URL, FakeGateway, enveloped, refused, run
 
 NODE = {
@@ -88,7 +91,7 @@ def test_without_a_position_the_newest_are_looked_for_ever_further_back(ask, fak
     fake.answers["/events"] = page
     said = ask("events", "-n", "2", "-t", "node.*").stdout.splitlines()
     assert [line.split()[0] for line in said] == ["30", "40"]
-    assert [each.url.params.get("after") for each in fake.asked[1:]] == ["39", "25"]
+    assert [each.url.params.get("after") for each in fake.asked[1:]] == ["41", "27"]
     assert "node_monitor  node/n  node.went_offline  {}" in said[0]
 
 
@@ -132,6 +135,20 @@ def test_the_top_is_one_look_off_a_terminal(ask, fleet):
     ]
     assert said[-1].split("\t") == ["llama", "12", "9.5", "1", "yes"]
     assert orjson.loads(ask("top", "-o", "json").stdout)["queues"] == [QUEUE]
+
+
+def test_on_a_terminal_what_works_comes_first_and_the_rest_is_counted(fleet, fake):
+    out = StringIO()
+    console = Console(file=out, force_terminal=True, width=100, color_system=None)
+    alert = {"summary": "[red] is no markup"}
+    free = [{"index": number, "state": "free", "instance": None} for number in range(2, 40)]
+    node = {**NODE, "gpus": [*free, *NODE["gpus"]]}
+    console.print(top._drawn({"nodes": [node], "queues": [QUEUE], "alerts": [alert]}, 24))
+    said = out.getvalue()
+    assert "|||||||||.  88" in said.splitlines()[4]
+    assert "... and 25 more GPUs" in said
+    assert "alert: [red] is no markup" in said
+    assert len(said.splitlines()) <= 24
 
 
 def test_what_is_parked_is_listed_and_shown(ask, fake):

@@ -1,0 +1,268 @@
+"""The ground a fault happens on: a running fleet under load, its agents behind spoilable lines."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+import psutil
+
+from deploy.demo import checks
+from deploy.local import engines
+from deploy.local.platform import Node, Platform
+from tests.e2e.fleet import Fleet, eventually, one_at_a_time, retried
+from tests.faults.proxy import FaultProxy
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from deploy.local.engines import Engines
+
+REQUESTS, OVER_S = 16, 2.0
+BEFORE = 4  # served when the fault comes
+SERVED_WITHIN_S = 60.0
+BACK_WITHIN_S = 30.0  # the promise: control is back in 30 s
+SETTLED_WITHIN_S = 20.0
+LIVING = frozenset({"starting", "ready", "stopping"})
+
+
+@dataclass
+class Trial:
+    """One fault lived through: what it may cost, and how long control was away after its end.
+
+    restless: parts that may be restarted though nobody killed them.
+    """
+
+    name: str
+    back_within_s: float
+    restless: set[str] = field(default_factory=set)
+    recovery_s: float = 0.0
+
+
+class Ground(Fleet):
+    """A fleet whose agents are reached through proxies, and which can be asked if all is well."""
+
+    def __init__(self, platform: Platform, engines_: Engines) -> None:
+        super().__init__(platform, engines_)
+        self.lines: dict[str, FaultProxy] = {}
+        self.trials: list[Trial] = []
+        self._number = 0
+
+    async def create(self) -> None:
+        """Put a proxy in front of every agent, and make everything."""
+        made = []
+        for node in self.platform.nodes:
+            line = await FaultProxy(int(node.url.rsplit(":", 1)[1])).start()
+            self.lines[node.name] = line
+            made.append(Node(node.name, f"http://127.0.0.1:{line.port}", node.gpus))
+        self.nodes = made
+        await super().create()
+
+    async def close(self) -> None:
+        """Close what is ours."""
+        for line in self.lines.values():
+            await line.close()
+        await super().close()
+
+    @property
+    def broker(self) -> engines.RabbitMQ:
+        """The broker."""
+        return engines.rabbitmq(self.state)
+
+    @property
+    def database(self) -> engines.Postgres:
+        """The database server."""
+        return engines.postgres(self.state)
+
+    async def restart_engines(self) -> None:
+        """Start the engines that do not run."""
+        await asyncio.to_thread(engines.start, self.state)
+
+    async def sql(self, statements: str) -> str:
+        """Run SQL as the superuser in our database."""
+        return await asyncio.to_thread(self.database.query, statements, "quartermaster")
+
+    async def backend(self, role: str) -> int:
+        """Return the process id of a database session of a role."""
+        asked = f"select pid from pg_stat_activity where usename = '{role}' order by pid limit 1"
+        return int(await self.sql(asked))
+
+    async def node_id(self, name: str) -> str:
+        """Return a node's id by its name."""
+        listed = await retried(lambda: self.api("GET", "/nodes?limit=50"))
+        return str(next(each["id"] for each in listed["data"]["items"] if each["name"] == name))
+
+    # What a fault is lived through with.
+
+    @asynccontextmanager
+    async def trial(
+        self,
+        what: str,
+        *,
+        back_within_s: float = BACK_WITHIN_S,
+        restless: Sequence[str] = (),
+        kill_worker: bool = True,
+    ) -> AsyncIterator[Trial]:
+        """Break something in the block, in the middle of a batch and of a command, and mend it.
+
+        After the block, and within seconds, that command is recorded and read, another one as
+        well, and a worker that dies then is replaced; at the end all requests were served, and
+        nothing is wrong with the log, the GPUs, the read models and the processes.
+        """
+        self._number += 1
+        trial = Trial(f"{self._number}.{what}", back_within_s, set(restless))
+        killed, restarts = Counter(self.killed), Counter(self.platform.supervisor.restarts)
+        await self.forgive(trial.name)
+        load = asyncio.create_task(self.serve(trial.name, REQUESTS, OVER_S))
+        await eventually(lambda: len(self.served(trial.name)) >= BEFORE, SERVED_WITHIN_S)
+        in_flight = asyncio.create_task(self.command(f"{trial.name}.in-flight"))
+        try:
+            await asyncio.sleep(0.01)
+            yield trial
+            begun = time.monotonic()
+            await self._is_back(trial, in_flight, kill_worker=kill_worker)
+            trial.recovery_s = time.monotonic() - begun
+            self.trials.append(trial)
+            async with asyncio.timeout(SERVED_WITHIN_S):
+                await load
+            await eventually(lambda: len(self.served(trial.name)) == REQUESTS, SERVED_WITHIN_S)
+        finally:
+            for task in (load, in_flight):
+                task.cancel()
+        await self.nothing_is_wrong()
+        self._nobody_else_ended(trial, restarts, killed)
+
+    async def _is_back(
+        self, trial: Trial, in_flight: asyncio.Task[None], *, kill_worker: bool
+    ) -> None:
+        within = trial.back_within_s
+        dead = await self.kill_worker("node-1") if kill_worker else None
+        try:
+            async with asyncio.timeout(within):
+                await in_flight
+                await self.command(f"{trial.name}.after")
+                if dead is None:
+                    await eventually(self.all_serve, within)
+                else:
+                    await eventually(lambda: self.is_replaced(dead), within)
+        except TimeoutError:
+            raise AssertionError(f"control was not back within {within:g} s") from None
+
+    def _nobody_else_ended(
+        self, trial: Trial, restarts: Counter[str], killed: Counter[str]
+    ) -> None:
+        now = self.platform.supervisor.restarts
+        for part in {*now, *self.killed} - trial.restless:
+            ended, meant = now[part] - restarts[part], self.killed[part] - killed[part]
+            assert ended == meant, f"{part} ended {ended} times and was killed {meant} times"
+
+    async def nothing_is_wrong(self) -> None:
+        """The log is whole, a GPU had one holder at a time, agents agree, nothing is parked."""
+        verified = (await retried(lambda: self.api("POST", "/log/verify")))["data"]
+        assert verified["ok"], f"the log does not verify: {verified}"
+        held = await self.events("gpu.allocated", "gpu.freed")
+        assert one_at_a_time(held), "a GPU was allocated twice"
+        assert self.shared_gpus == set(), f"two process trees lived on {self.shared_gpus}"
+        await eventually(self.agents_agree, SETTLED_WITHIN_S)
+        ended = [row for row in await self.instances() if row["state"] not in LIVING]
+        assert self.done_twice({row["instance_id"] for row in ended}) == [], "work was done twice"
+        assert await checks.parked(self.engines) == 0, "messages are parked"
+
+    async def agents_agree(self) -> bool:
+        """Tell whether what lives on the nodes is what the log says, GPU by GPU."""
+        said = {
+            (row["instance_id"], row["gpu_uuid"])
+            for row in await self.instances()
+            if row["state"] in LIVING
+        }
+        return said == await self.agents_truth()
+
+    async def agents_truth(self) -> set[tuple[str, str]]:
+        """Return what the agents say lives, by instance and GPU; no GPU may be there twice."""
+        living = set()
+        for node in self.platform.nodes:
+            status = await self.agent("GET", node, "/status")
+            living |= {
+                (each["instance_id"], each["gpu_uuid"])
+                for each in status["instances"]
+                if each["state"] in LIVING
+            }
+        gpus = [gpu for _, gpu in living]
+        assert len(gpus) == len(set(gpus)), f"a GPU has two live instances: {living}"
+        return living
+
+    async def agent(self, method: str, node: Node, path: str) -> dict[str, Any]:
+        """Ask an agent itself, past its line."""
+        headers = {"Authorization": f"Bearer {self.platform.agent_token}"}
+        async with httpx2.AsyncClient(timeout=5.0, trust_env=False, headers=headers) as client:
+            answer = await client.request(method, node.url + path)
+            answer.raise_for_status()
+            return dict(answer.json())
+
+    async def read_models_are_the_log(self) -> None:
+        """Fold the whole log again beside the live read models, and compare byte for byte."""
+        asked = await retried(lambda: self.api("POST", "/rebuilds", json={"only_compare": True}))
+        path = f"/rebuilds/{asked['data']['rebuild_id']}"
+        done: dict[str, Any] = {}
+
+        async def is_over() -> bool:
+            done.update((await self.api("GET", path))["data"])
+            return done.get("state") in {"done", "failed"}
+
+        await eventually(is_over, BACK_WITHIN_S)
+        assert done["state"] == "done", f"the read models could not be compared: {done}"
+        assert not done["differences"], f"read models differ from the log: {done['differences']}"
+
+    # Processes.
+
+    def process(self, part: str) -> psutil.Process:
+        """Return a part's present process."""
+        pid = self.platform.supervisor.pid_of(part)
+        assert pid is not None, f"{part} does not run"
+        return psutil.Process(pid)
+
+    async def killed_and_back(self, part: str) -> None:
+        """Kill a part, and return once it has a new process."""
+        await self.runs_again(part, self.kill(part))
+
+    @asynccontextmanager
+    async def frozen(self, *processes: psutil.Process) -> AsyncIterator[None]:
+        """Stop processes with SIGSTOP for the length of a block."""
+        try:
+            for process in processes:
+                process.suspend()
+            yield
+        finally:
+            for process in processes:
+                with suppress(psutil.NoSuchProcess):
+                    process.resume()
+
+    @asynccontextmanager
+    async def another(self, service: str, **environment: str) -> AsyncIterator[str]:
+        """Run one more process of a service for the length of a block; yield its part's name."""
+        name = f"{service}-2"
+        part = self.platform._service(service, self.engines)
+        told = {key: value for key, value in part.environment.items() if key != "QM_HEALTH_PORT"}
+        supervisor = self.platform.supervisor
+        supervisor.start([replace(part, name=name, environment=told | environment)])
+        try:
+            yield name
+        finally:
+            await supervisor.drop(name)
+
+    async def begin_anew(self, part: str, environment: Mapping[str, str]) -> None:
+        """Kill a part and start it again with other settings."""
+        node = next((each for each in self.platform.nodes if each.name == part), None)
+        made = (
+            self.platform._service(part, self.engines)
+            if node is None
+            else self.platform._agent(node)
+        )
+        await self.platform.supervisor.drop(part)
+        told = dict(made.environment) | dict(environment)
+        self.platform.supervisor.start([replace(made, environment=told)])
