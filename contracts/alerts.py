@@ -63,9 +63,7 @@ RULES: Mapping[str, RuleSpec] = {
         "So many nodes fell silent at once that we suspect ourselves.", _calm(30)
     ),
     "gpu_quarantined": RuleSpec("A GPU may not be used: something unknown may run on it.", {}),
-    "journal_lag": RuleSpec(
-        "What is recorded reaches nobody for long.", _lag("publishing")
-    ),
+    "journal_lag": RuleSpec("What is recorded reaches nobody for long.", _lag("publishing")),
     "messages_parked": RuleSpec(
         "Messages are parked that the journal could not read or that came too often.",
         {

@@ -15,7 +15,7 @@ SOURCE = "/quartermaster/alerter"
 class AlertMessage(BaseModel):
     """One alert raised or resolved; `id`, in the header webhook-id too, is the same at every try.
 
-    type: alert.raised or alert.resolved; data: the payload of that event.
+    type: alert.raised or alert.resolved, data: the payload of that event; or alert.test.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -17,6 +17,7 @@ from services.journal.adapters.postgres import PostgresLog, arguments
 from services.journal.records import Command, Entry
 from services.journal.verify import verify
 from services.projector.service import project_all
+from tests.old_log import FACT
 from tests.platform import LogDatabase, _sql
 from tests.releases.kept import FIRST, MIGRATIONS_OF_FIRST, log_of
 from tests.shared.log import a_stream, command, entry
@@ -78,6 +79,12 @@ def as_command(event: Recorded) -> Command:
     return Command((stored,))
 
 
+def an_environment() -> Command:
+    stream = a_stream()
+    name = stream.partition("/")[2]
+    return command(entry(stream, data=FACT.replace("?", name)))
+
+
 async def append_as_first(pool: Database, what: Command) -> None:
     row: Any = await pool.fetchrow(APPEND_OF_FIRST, *arguments([what]))
     assert row["verdicts"] == [b"a"]
@@ -95,7 +102,7 @@ async def test_every_event_is_still_there_as_it_was(journal: Database) -> None:
 
 async def test_the_chain_that_was_begun_goes_on(journal: Database) -> None:
     log = PostgresLog(journal)
-    verdicts = await log.append([command(entry(a_stream()))])
+    verdicts = await log.append([an_environment()])
     assert verdicts[0].outcome == "appended"
     report = (await verify(log)).as_dict()
     assert report["ok"], report
@@ -104,8 +111,8 @@ async def test_the_chain_that_was_begun_goes_on(journal: Database) -> None:
 async def test_the_journal_of_the_release_before_goes_on_until_it_is_replaced(
     journal: Database,
 ) -> None:
-    await append_as_first(journal, command(entry(a_stream())))
-    await PostgresLog(journal).append([command(entry(a_stream()))])
+    await append_as_first(journal, an_environment())
+    await PostgresLog(journal).append([an_environment()])
 
 
 async def test_the_read_models_of_today_are_made_of_the_old_log(upgraded: LogDatabase) -> None:

@@ -1,20 +1,30 @@
-"""Rows 1 to 7: the broker ends, freezes, blocks, loses queues and bindings; proposals are bad."""
+"""Rows 1 to 7 and 13: the broker ends, freezes, blocks, loses queues; proposals are bad."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import psutil
 
 from deploy.local import processes
-from tests.faults.registry import row
+from deploy.rabbitmq.permissions import VHOST
+from services.chassis import wire
+from services.chassis.bus import declare
+from services.chassis.ports import Message
+from tests.e2e.fleet import eventually
+from tests.faults.following import SAMPLER, a_sample, connected, proposer, reading
+from tests.faults.proxy import FaultProxy, faithful, slow
+from tests.faults.registry import proven, row
 
 if TYPE_CHECKING:
     from tests.faults.ground import Ground
 
 FROZEN_S = 20.0  # twice the heartbeat
+SLOW_BYTES_A_SECOND = 40_000.0
+BACKLOG = 2000
 
 
 @row(
@@ -33,7 +43,7 @@ async def stops(ground: Ground) -> None:
 @row(
     2,
     f"broker frozen {FROZEN_S:g} s",
-    "a command is refused within seconds, reads go on, workers live; nothing stale lands",
+    "a command is refused in time, reads go on, workers live; nothing stale lands",
     f"SIGSTOP of the node for {FROZEN_S:g} s, twice its heartbeat",
 )
 async def freezes(ground: Ground) -> None:
@@ -43,7 +53,140 @@ async def freezes(ground: Ground) -> None:
         alive = {worker.pid for worker in ground.workers()}
         async with ground.frozen(recorded):
             until = time.monotonic() + FROZEN_S
+            await ground.is_refused()
             while time.monotonic() < until:
                 await ground.query.one("/status")
                 await asyncio.sleep(0.5)
         assert alive == {worker.pid for worker in ground.workers()}, "workers ended"
+
+
+@row(
+    3,
+    "disk alarm of the broker",
+    "a command is refused in time, nothing hangs, nothing takes effect twice; webhooks are told",
+    "rabbitmqctl set_disk_free_limit 9000GB, and back",
+    tests=(
+        "tests/integration/test_webhooks.py::"
+        "test_when_the_log_falls_silent_webhooks_are_told_directly",
+    ),
+)
+async def alarm(ground: Ground) -> None:
+    async with ground.trial("disk-alarm", kill_worker=False):
+        await ground.rabbitmqctl("set_disk_free_limit", "9000GB")
+        try:
+            await ground.is_refused()
+        finally:
+            await ground.rabbitmqctl("set_disk_free_limit", "200MB")
+
+
+@row(
+    4,
+    "queue deleted under its consumer",
+    "a new queue under a new name, the hole is filled from history",
+    "rabbitmqctl delete_queue of every follower queue of scheduler, deployer and projector",
+)
+async def queues_deleted(ground: Ground) -> None:
+    async with ground.trial("queues-deleted"):
+        listed = (await ground.management("GET", f"/queues/{VHOST}?columns=name")).json()
+        names = {each["name"] for each in listed}
+        ours = ("scheduler.", "deployer.", "projector.")
+        gone = {name for name in names if name.endswith(".recorded") and name.startswith(ours)}
+        assert len(gone) >= len(ours), f"no follower queues among {names}"
+        for name in gone:
+            await ground.rabbitmqctl("delete_queue", name, "--vhost", VHOST)
+
+
+@row(
+    5,
+    "unroutable proposal",
+    "the proposer gets the error, and its repetition lands once",
+    "the binding of the journal's queue is deleted, then declared again",
+)
+async def unroutable(ground: Ground) -> None:
+    path = f"/bindings/{VHOST}/e/{wire.EXCHANGE_PROPOSED}/q/{wire.QUEUE_PROPOSED}/proposal"
+    async with ground.trial("unroutable", kill_worker=False):
+        (await ground.management("DELETE", path)).raise_for_status()
+        try:
+            await ground.is_refused()
+        finally:
+            await declare(ground.engines.amqp_url("journal"))
+
+
+@row(
+    6,
+    "the handler of proposals raises",
+    "proposals are held and come again; none is dropped, none is parked",
+    "log.append is renamed in the database, and back",
+)
+async def handler_raises(ground: Ground) -> None:
+    async with ground.trial("handler-raises", restless=("journal",), kill_worker=False):
+        await ground.sql("alter routine log.append rename to append_away")
+        try:
+            await ground.is_refused()
+        finally:
+            await ground.sql("alter routine log.append_away rename to append")
+
+
+@row(
+    7,
+    "poison proposal",
+    "it is parked and raises an alert; others flow, nothing of it is recorded",
+    "a body that is no JSON is proposed under an honest user",
+)
+async def poison(ground: Ground) -> None:
+    before = await ground.head()
+    async with ground.trial("poison"):
+        async with connected(ground, "demo") as of:
+            nonsense = Message(b"\x00no proposal")
+            await of.publish(wire.EXCHANGE_PROPOSED, "proposal", nonsense, mandatory=True)
+        await eventually(
+            lambda: ground.recorded("alert.raised", before, rule="messages_parked"), 30.0
+        )
+        await ground.command("while-parked")
+        parked = (await ground.api("GET", "/parked"))["data"]["items"]
+        assert len(parked) == 1, parked
+        path = f"/parked/{quote(parked[0]['id'])}/drop"
+        await ground.api("POST", path, json={"because": "it was put there on purpose"})
+
+
+proven(
+    8,
+    "event a fold cannot digest",
+    "that follower stops and says so; only a recorded skip passes it; others go on",
+    "a fold that raises, on real engines (tests)",
+    "tests/integration/test_spine.py::TestSpine::"
+    "test_a_fold_stops_at_what_it_cannot_digest_until_an_operator_lets_it_pass",
+    "tests/integration/test_projector.py::"
+    "test_an_indigestible_event_waits_for_its_recorded_skip",
+)
+
+proven(
+    10,
+    "runs reordered or lost, the tail lost",
+    "a follower yields all in order and once; a beacon reveals the tail",
+    "a broker in memory that drops and reorders (tests); real losses are rows 1, 4 and 13",
+    "tests/unit/chassis/test_follower.py::"
+    "test_every_event_comes_once_and_in_order_whatever_the_broker_does",
+    "tests/unit/chassis/test_follower.py::"
+    "test_what_is_recorded_while_following_is_found_though_its_run_is_lost",
+)
+
+
+@row(
+    13,
+    "slow link, backlog",
+    "the journal waits for nobody; whoever reads slowly gets all, in order and once",
+    f"a reader behind {SLOW_BYTES_A_SECOND / 1000:g} kB/s, {BACKLOG} events, then a fast line",
+)
+async def slow_link(ground: Ground) -> None:
+    line = await FaultProxy(ground.engines.amqp_port).start()
+    async with connected(ground, SAMPLER) as of, reading(ground, line) as reader:
+        async with ground.trial("slow-link"):
+            line.rule = slow(SLOW_BYTES_A_SECOND)
+            sampler = proposer(of, SAMPLER)
+            await sampler.propose_all([[a_sample()] for _ in range(BACKLOG)])
+        head = await ground.head()
+        assert not reader.has_reached(head), "the line was not slow"
+        line.rule = faithful
+        await eventually(lambda: reader.has_reached(head), 30.0)
+    await line.close()
