@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.left_out import left_out
 from tests.platform import Broker, LogDatabase, new_broker, new_database, stop_engines, test_engines
 
 if TYPE_CHECKING:
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
     from deploy.local.engines import Engines
 
 STATE = Path(os.environ.get("QM_TEST_STATE", Path(__file__).parents[1] / ".quartermaster" / "test"))
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Say what a run of everything leaves out for want of a program; nothing is ever skipped."""
+    is_whole = config.args_source == pytest.Config.ArgsSource.TESTPATHS
+    return left_out() if is_whole and not hasattr(config, "workerinput") else []
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

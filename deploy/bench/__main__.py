@@ -5,7 +5,17 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-BENCHMARKS = ("log", "react", "restart", "history", "rebuild", "backup", "http", "memory")
+BENCHMARKS = (
+    "log",
+    "react",
+    "restart",
+    "history",
+    "rebuild",
+    "backup",
+    "http",
+    "memory",
+    "scale",
+)
 
 
 def main() -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from time import perf_counter
 
@@ -21,12 +23,18 @@ from deploy.local.engines import Engines
 from deploy.local.errors import say
 from services.chassis import bus
 from services.chassis.clock import SystemClock
+from services.chassis.database import connect_pool
 from services.chassis.ports import Bus
 from services.chassis.proposer import Proposer
+from services.query.adapters.checkpoint import CheckpointWatch
+from services.query.adapters.reader import DatabaseReader
 
 TOKEN = "a-token-of-this-benchmark"  # noqa: S105 (it opens a gateway that lives for a minute)
-NODES, CALLERS = 50, 8
-ROUNDS, PER_ROUND, COMMANDS = 8, 96, 600
+NODES, PAGE, CALLERS = 500, 50, 16
+ROUNDS, PER_ROUND, COMMANDS = 8, 96, 640
+SQL_ASKED, MOST = 300, 200
+READ, QUERY = "list of 50", "list of 50, query itself"
+EXPLAIN, DEPLOYMENTS = "explain a node", "deployments of 500 nodes"
 READERS, BATCH, BATCHES = 50, 100, 40
 STEADY_S, STEADY_PER_S = 6.0, 50
 READY_S, DRAIN_S = 60.0, 120.0
@@ -82,6 +90,7 @@ def _environments(state: Path, gateway: int, query: int) -> dict[str, dict[str, 
     return {
         "journal": {"QM_BACKUP_DIR": str(state)},
         "projector": {},
+        "scheduler": {},
         "query": {"QM_HTTP_PORT": str(query)},
         "gateway": {
             "QM_HTTP_PORT": str(gateway),
@@ -111,7 +120,7 @@ async def _measure(running: Engines, gateway: int, query: int) -> None:
         await broker.close()
         for caller in (*door, *inside):
             caller.close()
-    _report(kinds, commands, fanned)
+    _report(kinds, commands, fanned, await _sql(running))
 
 
 async def _ready(port: int) -> None:
@@ -133,9 +142,9 @@ async def _seed(caller: Caller) -> list[str]:
     made = [await caller.make("/environments", {"name": f"e{n}"}) for n in range(CALLERS)]
     for number in range(NODES):
         body = {
-            "name": f"node-{number:02d}",
+            "name": f"node-{number:03d}",
             "environment_id": made[0],
-            "agent_url": f"http://10.0.0.{number + 1}:8090",
+            "agent_url": f"http://10.0.{number // 200}.{number % 200 + 1}:8090",
             "available_gpu_ids": [0, 1, 2, 3],
         }
         await caller.make("/nodes", body)
@@ -144,20 +153,35 @@ async def _seed(caller: Caller) -> list[str]:
 
 async def _reads(door: list[Caller], inside: list[Caller]) -> dict[str, Took]:
     """Read one page through the gateway, unchanged, and from the query service, by turns."""
-    path = f"/api/v1/nodes?limit={NODES}"
-    _, headers, _ = await door[0].ask("GET", path)
+    path = f"/api/v1/nodes?limit={PAGE}"
+    _, headers, body = await door[0].ask("GET", path)
     tagged = {"if-none-match": headers["etag"]}
+    why = f"/api/v1/explain/node/{json.loads(body)['data']['items'][0]['id']}"
     kinds: dict[str, Callable[[int], Awaitable[object]]] = {
-        "read": lambda n: door[n].ask("GET", path),
+        READ: lambda n: door[n].ask("GET", path),
         "unchanged (304)": lambda n: door[n].ask("GET", path, headers=tagged),
         "zipped": lambda n: door[n].ask("GET", path, headers={"accept-encoding": "gzip"}),
-        "query itself": lambda n: inside[n].ask("GET", f"/nodes?limit={NODES}"),
+        QUERY: lambda n: inside[n].ask("GET", f"/nodes?limit={PAGE}"),
+        EXPLAIN: lambda n: door[n].ask("GET", why),
+        DEPLOYMENTS: lambda n: _all_deployments(door[n]),
     }
     took = {name: Took() for name in kinds}
     for _ in range(ROUNDS):
         for name, ask in kinds.items():
             await _rounds(ask, PER_ROUND // CALLERS, took[name])
     return took
+
+
+async def _all_deployments(caller: Caller) -> None:
+    """Read every node with what runs on it: 500 are three pages."""
+    path, cursor = f"/api/v1/deployments/status?limit={MOST}", ""
+    while True:
+        status, _, body = await caller.ask("GET", path + cursor)
+        if status != HTTPStatus.OK:
+            raise RuntimeError(body.decode())
+        if (following := json.loads(body)["data"]["next_cursor"]) is None:
+            return
+        cursor = f"&cursor={following}"
 
 
 async def _commands(door: list[Caller], environments: list[str]) -> Took:
@@ -214,6 +238,20 @@ async def _fan_out(gateway: int, broker: Bus) -> Fanned:
     return Fanned(per_s, [lag for reader in readers for lag in reader.lags_s])
 
 
+async def _sql(running: Engines) -> list[float]:
+    """Return how long the database took over one page of nodes (s), asked by one caller."""
+    url = running.urls("query")["QM_DATABASE_URL"]
+    database = await connect_pool(url, service="query", min_size=1, max_size=1)
+    reader = DatabaseReader(database, CheckpointWatch(database, wait_s=5.0))
+    took = []
+    for _ in range(SQL_ASKED):
+        started = perf_counter()
+        await reader.page("nodes", PAGE, None, None, min_position=0)
+        took.append(perf_counter() - started)
+    await database.close()
+    return took
+
+
 def _heartbeats(count: int) -> list[Draft]:
     return [Draft("node-reports/n-1", NodeHeartbeat(node_id="n-1")) for _ in range(count)]
 
@@ -224,10 +262,10 @@ async def _until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.02)
 
 
-def _report(kinds: dict[str, Took], commands: Took, fanned: Fanned) -> None:
-    base = kinds["query itself"].per_s
+def _report(kinds: dict[str, Took], commands: Took, fanned: Fanned, sql: Sequence[float]) -> None:
+    base = kinds[QUERY].per_s
     rows: list[tuple[object, ...]] = [
-        (f"{name}, {NODES} nodes", took.ms(50), took.ms(99), took.per_s, took.per_s / base)
+        (name, took.ms(50), took.ms(99), took.per_s, took.per_s / base)
         for name, took in kinds.items()
     ]
     rows.append(("command", commands.ms(50), commands.ms(99), commands.per_s, ""))
@@ -235,15 +273,21 @@ def _report(kinds: dict[str, Took], commands: Took, fanned: Fanned) -> None:
     rows.append((f"events to {READERS} readers", lag[0], lag[1], fanned.per_s, ""))
     title = f"The gateway: {CALLERS} callers by turns, one process each"
     show(title, ("what", "p50 ms", "p99 ms", "a second", "against query"), rows)
-    read = kinds["read"]
+    read, inside = kinds[READ], kinds[QUERY]
     last_line(
         {
-            "read_p50_ms": round(read.ms(50), 2),
-            "read_p99_ms": round(read.ms(99), 2),
-            "reads_per_s": round(read.per_s),
+            "gateway_list_p50_ms": round(read.ms(50), 2),
+            "gateway_list_p99_ms": round(read.ms(99), 2),
+            "gateway_list_per_s": round(read.per_s),
+            "query_list_p50_ms": round(inside.ms(50), 2),
+            "query_list_p99_ms": round(inside.ms(99), 2),
+            "query_list_per_s": round(inside.per_s),
+            "query_sql_p99_ms": round(percentile(sql, 99) * 1000, 2),
+            "explain_p99_ms": round(kinds[EXPLAIN].ms(99), 2),
+            "deployments_500_nodes_p99_ms": round(kinds[DEPLOYMENTS].ms(99), 2),
             "unchanged_per_s": round(kinds["unchanged (304)"].per_s),
             "zipped_per_s": round(kinds["zipped"].per_s),
-            "read_against_query": round(read.per_s / base, 3),
+            "gateway_against_query": round(read.per_s / base, 3),
             "command_p50_ms": round(commands.ms(50), 2),
             "command_p99_ms": round(commands.ms(99), 2),
             "commands_per_s": round(commands.per_s),

@@ -7,13 +7,17 @@ import time
 from collections import Counter
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from itertools import count
+from subprocess import PIPE, STDOUT
 from typing import TYPE_CHECKING, Any
 
 import httpx2
 import psutil
+import psycopg
 
 from deploy.demo import checks
 from deploy.local import engines
+from deploy.local.access import DATABASE
 from deploy.local.platform import Node, Platform
 from tests.e2e.fleet import Fleet, eventually, one_at_a_time, retried
 from tests.faults.proxy import FaultProxy
@@ -28,6 +32,8 @@ BEFORE = 4  # served when the fault comes
 SERVED_WITHIN_S = 60.0
 BACK_WITHIN_S = 30.0  # the promise: control is back in 30 s
 SETTLED_WITHIN_S = 20.0
+REFUSED_WITHIN_S = 60.0
+ANSWERED_WITHIN_S = 35.0  # a command is repeated for half a minute before it is given back
 LIVING = frozenset({"starting", "ready", "stopping"})
 
 
@@ -79,13 +85,59 @@ class Ground(Fleet):
         """The database server."""
         return engines.postgres(self.state)
 
+    async def is_refused(self) -> None:
+        """Send commands until one is refused as what may be sent again; it does not take long."""
+        until = time.monotonic() + REFUSED_WITHIN_S
+        path = f"/models/{self.models['writer']}"
+        for number in count():
+            begun = time.monotonic()
+            body = {"description": f"refused {self._number}.{number}"}
+            answer = await self.http.patch(path, json=body, timeout=REFUSED_WITHIN_S)
+            if answer.status_code == httpx2.codes.SERVICE_UNAVAILABLE:
+                took = time.monotonic() - begun
+                assert took < ANSWERED_WITHIN_S, f"it took {took:.0f} s to refuse a command"
+                return
+            assert answer.is_success, answer.text
+            assert time.monotonic() < until, "commands are taken all the same"
+
     async def restart_engines(self) -> None:
         """Start the engines that do not run."""
         await asyncio.to_thread(engines.start, self.state)
 
     async def sql(self, statements: str) -> str:
         """Run SQL as the superuser in our database."""
-        return await asyncio.to_thread(self.database.query, statements, "quartermaster")
+        return await asyncio.to_thread(self.database.query, statements, DATABASE)
+
+    async def rabbitmqctl(self, *words: str) -> None:
+        """Have the broker's own tool do something."""
+        program, arguments, environment = self.broker.control(*words)
+        process = await asyncio.create_subprocess_exec(
+            program, *arguments, env=environment, stdout=PIPE, stderr=STDOUT
+        )
+        said, _ = await process.communicate()
+        assert process.returncode == 0, f"rabbitmqctl {words[0]}: {said.decode()}"
+
+    async def management(self, method: str, path: str) -> httpx2.Response:
+        """Ask the broker's management API as its administrator."""
+        admin = (self.engines.admin_user, self.engines.admin_password)
+        async with httpx2.AsyncClient(auth=admin, timeout=10.0, trust_env=False) as client:
+            return await client.request(method, f"{self.engines.management_url}/api{path}")
+
+    @asynccontextmanager
+    async def session(self, role: str = "") -> AsyncIterator[psycopg.AsyncConnection]:
+        """Open a transaction as superuser, or as a role, in our database; undo it at the end."""
+        dsn = self.engines.superuser_dsn.rsplit("/", 1)[0] + f"/{DATABASE}"
+        if role:
+            dsn = self.engines.urls(role)["QM_DATABASE_URL"]
+        connection = await psycopg.AsyncConnection.connect(dsn)
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
+    async def backend_of(self, session: psycopg.AsyncConnection) -> psutil.Process:
+        """Return the server process of a session."""
+        return psutil.Process(session.info.backend_pid)
 
     async def backend(self, role: str) -> int:
         """Return the process id of a database session of a role."""
@@ -171,7 +223,10 @@ class Ground(Fleet):
         await eventually(self.agents_agree, SETTLED_WITHIN_S)
         ended = [row for row in await self.instances() if row["state"] not in LIVING]
         assert self.done_twice({row["instance_id"] for row in ended}) == [], "work was done twice"
-        assert await checks.parked(self.engines) == 0, "messages are parked"
+        await eventually(self._nothing_is_parked, SETTLED_WITHIN_S)
+
+    async def _nothing_is_parked(self) -> bool:
+        return await checks.parked(self.engines) == 0
 
     async def agents_agree(self) -> bool:
         """Tell whether what lives on the nodes is what the log says, GPU by GPU."""

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from contracts.envelope import Lease
-from services.alerter import handlers as alerter
+from services.alerter.handlers import alerting as alerter
+from services.alerter.handlers.ports import Pace
 from services.chassis.clock import LogClock, SystemClock
 from services.chassis.errors import Bug, Unavailable
 from services.chassis.health import Health
@@ -92,10 +93,18 @@ def an_alerter(world, monkeypatch):
     pending = SimpleNamespace(key=("a", "w"), webhook_id="w", alert_id="a", failures=0)
     monkeypatch.setattr(alerter.decide, "alerts", lambda *_: [])
     monkeypatch.setattr(alerter.decide, "due", lambda *_: [pending])
-    state = SimpleNamespace(webhooks={"w": SimpleNamespace(secret=None, url="x")})
-    monkeypatch.setattr(alerter.Alerter, "_post", world.fail)
+    monkeypatch.setattr(alerter.decide, "letter", lambda *_: None)
+    webhook = SimpleNamespace(secret=None, url="x", kind="standard")
+    post = alerter.Post(world, world.fail, 1)
+    monkeypatch.setattr(post, "send", world.fail)
     made = alerter.Alerter(
-        state, world, world, world, world.fail, Health("alerter"), alerter.Pace()
+        SimpleNamespace(webhooks={"w": webhook}),
+        world,
+        world,
+        post,
+        SimpleNamespace(view=lambda: None),
+        Health("alerter"),
+        Pace(),
     )
     return made.act
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from contracts.envelope import Draft
+    from services.chassis.proposer import Accepted
     from tests.faults.ground import Ground
 
 KILLS, PROPOSALS = 4, 80
@@ -48,20 +49,19 @@ async def _once_each(ground: Ground, drafts: Sequence[Draft]) -> None:
 
 async def _storm(ground: Ground, name: str, moment: Callable[[], Awaitable[object]]) -> None:
     """Kill the journal again and again, at its worst moments, while proposals come all the time."""
-    drafts = [an_environment() for _ in range(PROPOSALS)]
+    asked: list[asyncio.Task[Accepted]] = []
+    drafts: list[Draft] = []
     async with connected(ground, GATEWAY) as of, reading(ground) as reader:
         async with ground.trial(name):
             asking = proposer(of)
-            asked = [asyncio.create_task(asking.propose(draft)) for draft in drafts[::2]]
             for _ in range(KILLS):
-                asked += [
-                    asyncio.create_task(asking.propose(drafts[1 + 2 * (len(asked) - PROPOSALS // 2)]))
-                    for _ in range(PROPOSALS // 2 // KILLS)
-                ]
+                wave = [an_environment() for _ in range(PROPOSALS // KILLS)]
+                asked += [asyncio.create_task(asking.propose(draft)) for draft in wave]
+                drafts += wave
                 await moment()
                 await ground.killed_and_back("journal")
-            positions = [(await each).position for each in asked]
-            assert len(set(positions)) == len(drafts)
+            positions = {(await each).position for each in asked}
+            assert len(positions) == len(drafts), "two proposals were given the same position"
         await _once_each(ground, drafts)
         head = await ground.head()
         await eventually(lambda: reader.has_reached(head), 20.0)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,10 +11,11 @@ import pytest
 from deploy.grafana.__main__ import RULES, generated
 from deploy.grafana.metrics import LAG, METRICS, label
 from deploy.prometheus.rules import rules
+from tests.left_out import promtool
 from tests.metrics_store import panel_queries
 
 TESTS = Path(__file__).parents[3] / "deploy" / "prometheus" / "quartermaster.test.yml"
-PROMTOOL = os.environ.get("QM_PROMTOOL") or shutil.which("promtool")
+PROMTOOL = promtool()
 FUNCTIONS = {"sum", "max", "avg", "rate", "histogram_quantile", "topk", "absent", "by", "le"}
 QUERIES = [expression for _, _, expression in panel_queries()]
 
