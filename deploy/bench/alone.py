@@ -61,7 +61,9 @@ class Alone:
         self._until_quiet("half of the models are busy")
         self._steady("one sample between passes")
         self._flow(lambda _: FLOODED)
-        self._until_quiet("all are busy, until it is full")
+        self._until_quiet("all are busy")
+        self._fill()
+        self._steady("all are busy, and it is full")
         self._flow(lambda number: FLOODED if number % 2 else 0)
         self._steady("busy ones take from idle ones")
 
@@ -92,17 +94,19 @@ class Alone:
             self._tell(sampled(number, length(number)) for number in range(self.crowd.models))
 
     def _decide(self, took: Took) -> int:
+        """Decide, let all of it come true, and return how many starts there were."""
         with took.one():
             proposals = decide(self.state, self.now, 1)
         for drafts in proposals:
             self._tell(drafts)
-        wishes = [drafts[-1].event for drafts in proposals]
-        self._tell(
-            came_true(wish)
-            for wish in wishes
-            if isinstance(wish, InstanceStartRequested | InstanceStopRequested)
-        )
-        return len(proposals)
+        events = [drafts[-1].event for drafts in proposals]
+        wishes = [
+            event
+            for event in events
+            if isinstance(event, InstanceStartRequested | InstanceStopRequested)
+        ]
+        self._tell(came_true(wish) for wish in wishes)
+        return sum(isinstance(wish, InstanceStartRequested) for wish in wishes)
 
     def _until_quiet(self, name: str) -> None:
         gc.freeze()
@@ -110,6 +114,11 @@ class Alone:
         for _ in range(PASSES):
             if not self._decide(took):
                 return
+
+    def _fill(self) -> None:
+        """Go on until no GPU is left, and measure nothing of it."""
+        while self._decide(Took()):
+            pass
 
     def _steady(self, name: str) -> None:
         gc.freeze()

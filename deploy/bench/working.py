@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+
+import psutil
 
 from contracts.catalogue import CATALOGUE, read
 from contracts.envelope import Draft, Lease, Recorded
@@ -42,7 +45,10 @@ PATHS = ("nodes", "models", "instances", "queues", "gpus")
 
 @dataclass(frozen=True)
 class Worked:
-    """What came of it. after: the position from which on everything counts."""
+    """What came of it. after: the position from which on everything counts.
+
+    peaks_mb: memory of each service at its highest. busy: the share of a core that each one took.
+    """
 
     passage: Passage
     after: int
@@ -50,7 +56,7 @@ class Worked:
     took_s: float
     reads_ms: list[float]
     peaks_mb: dict[str, float]
-    running: int
+    busy: dict[str, float]
 
 
 class Work:
@@ -84,15 +90,18 @@ class Work:
                 await self._establish()
                 background.append(tasks.create_task(self._ask(port)))
                 after, begun = self._follower.position, time.perf_counter()
+                before = _cpu_s(processes)
                 await self._flow()
                 took_s = time.perf_counter() - begun
+                busy = {
+                    name: (at - before[name]) / took_s for name, at in _cpu_s(processes).items()
+                }
                 await self._settled()
                 for task in background:
                     task.cancel()
         peaks = {name: peak_mb(process.pid) for name, process in processes.items()}
         events = self._follower.position - after
-        running = sum(len(each) for each in self._running.values())
-        return Worked(self._passage, after, events, took_s, self._reads_ms, peaks, running)
+        return Worked(self._passage, after, events, took_s, self._reads_ms, peaks, busy)
 
     async def _establish(self) -> None:
         """Register models and nodes, and see every node once."""
@@ -175,6 +184,13 @@ class Work:
             if self._follower.caught_up and reached and reached[-1][0] >= head > 0:
                 return
             await asyncio.sleep(READ_EVERY_S)
+
+
+def _cpu_s(processes: Mapping[str, subprocess.Popen[bytes]]) -> dict[str, float]:
+    """Return the CPU time of every process so far (s), and of this one, which plays the fleet."""
+    pids = {name: process.pid for name, process in processes.items()} | {"(the fleet)": os.getpid()}
+    times = {name: psutil.Process(pid).cpu_times() for name, pid in pids.items()}
+    return {name: each.user + each.system for name, each in times.items()}
 
 
 def peak_mb(pid: int) -> float:

@@ -252,11 +252,11 @@ class MemoryBus:
             raise Unavailable("the broker does not answer")
 
     async def publish(self, exchange: str, key: str, message: Message, *, mandatory: bool) -> None:
-        """Route a message; Refused when it is mandatory and nobody is bound."""
+        """Route a message; Unavailable when it is mandatory and nobody is bound."""
         self._up()
         reached = self._broker.route(exchange, key, _Letter(message, key, self._service))
         if mandatory and not reached:
-            raise Refused(f"publishing to {exchange}: nobody is bound to receive it")
+            raise Unavailable(f"publishing to {exchange}: nobody is bound to receive it")
         await asyncio.sleep(0)
 
     def _inbox(self, queue: _Queue, prefetch: int, *, no_ack: bool) -> MemoryInbox:

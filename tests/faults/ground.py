@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from subprocess import PIPE, STDOUT
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import httpx2
 import psutil
@@ -122,6 +123,15 @@ class Ground(Fleet):
         admin = (self.engines.admin_user, self.engines.admin_password)
         async with httpx2.AsyncClient(auth=admin, timeout=10.0, trust_env=False) as client:
             return await client.request(method, f"{self.engines.management_url}/api{path}")
+
+    async def cut_connections(self) -> None:
+        """Have the broker and the database close every connection there is."""
+        listed = (await self.management("GET", "/connections?columns=name")).json()
+        for each in listed:
+            await self.management("DELETE", f"/connections/{quote(each['name'], safe='')}")
+        await self.sql(
+            "select pg_terminate_backend(pid) from pg_stat_activity where usename like 'qm_%'"
+        )
 
     @asynccontextmanager
     async def session(self, role: str = "") -> AsyncIterator[psycopg.AsyncConnection]:

@@ -16,11 +16,14 @@ if TYPE_CHECKING:
 
 @contextmanager
 def mapped(doing: str) -> Iterator[None]:
-    """Turn the client's errors into Unavailable, or Refused where a repeat would not help."""
+    """Turn the client's errors into Unavailable, or Refused where a repeat would not help.
+
+    Nobody bound is Unavailable: the topology is the journal's to declare, not the caller's fault.
+    """
     try:
         yield
     except exceptions.PublishError as error:
-        raise Refused(f"{doing}: nobody is bound to receive it") from error
+        raise Unavailable(f"{doing}: nobody is bound to receive it") from error
     except ChannelAccessRefused as error:
         raise Refused(f"{doing}: {error}") from error
     except TimeoutError as error:

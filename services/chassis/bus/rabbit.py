@@ -120,7 +120,7 @@ class RabbitBus:
         )
 
     async def publish(self, exchange: str, key: str, message: Message, *, mandatory: bool) -> None:
-        """Return after the broker confirmed; Unavailable after 5 s, Refused when unroutable."""
+        """Return after the broker confirmed; Unavailable after 5 s or when unroutable."""
         with mapped(f"publishing to {exchange or 'the default exchange'}"):
             async with asyncio.timeout(PUBLISH_TIMEOUT_S):
                 target = await self._exchange(exchange)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 import orjson
 
+from services.chassis import tracing
 from services.chassis.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -133,8 +134,12 @@ class Gateway:
 
     async def _ask(self, method: str, path: str, caller: Caller, **more: Any) -> Answer:
         headers = {**more.pop("headers", {}), **caller.headers()}
+        base = self._http.base_url
         try:
-            response = await self._http.request(method, path, headers=headers, **more)
+            with tracing.calling(method, base.host, base.port) as call:
+                headers |= call.headers
+                response = await self._http.request(method, path, headers=headers, **more)
+                call.status = response.status_code
         except (httpx2.HTTPError, OSError) as error:
             raise Unavailable("the gateway does not answer") from error
         return _answer(response.status_code, response.content)

@@ -133,7 +133,7 @@ async def two_journals(ground: Ground) -> None:
             async with ground.frozen(ground.process("journal")):
                 begun = time.monotonic()
                 async with asyncio.timeout(TAKEN_OVER_WITHIN_S):
-                    await ground.command("taken-over")
+                    await ground.command("taken-over", "writer")
                 taken_over_s = time.monotonic() - begun
         trial.recovery_s = max(trial.recovery_s, taken_over_s)
         head = await ground.head()
@@ -227,7 +227,7 @@ async def snapshot_damaged(ground: Ground) -> None:
     kept = "select count(*) from log.snapshots where service = 'scheduler'"
 
     async def is_kept() -> bool:
-        await ground.command(f"snapshot-{uuid7()}")
+        await ground.command(f"snapshot-{uuid7()}", "writer")
         return int(await ground.sql(kept)) > 0
 
     await eventually(is_kept, 30.0)

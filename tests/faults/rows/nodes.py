@@ -2,17 +2,47 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from tests.e2e.fleet import eventually
+from tests.e2e.fleet import eventually, retried
+from tests.fake_agent import FakeAgent
+from tests.faults.proxy import Answerless, cutting, swallowing
 from tests.faults.registry import row
 
 if TYPE_CHECKING:
     from tests.faults.ground import Ground
 
-OFFLINE_WITHIN_S = 30.0
+NODE = "node-1"
+OFFLINE_WITHIN_S, ONLINE_WITHIN_S = 40.0, 20.0
+ZOMBIE_S = 5.0  # after it was given up
+LOSSY_S, LOSS = 20.0, 0.3
+STOPPED_WITHIN_S = 40.0
+MAD_S = 5.0  # for each way of being mad
+MAD = ("garbage", "huge", "trickle")
+MB = 1024 * 1024
+
+
+async def _offline(ground: Ground, node: str, since: int) -> None:
+    """Return once a node went offline; nothing of it was given up for that."""
+    await eventually(
+        lambda: ground.recorded("node.went_offline", since, node_id=node), OFFLINE_WITHIN_S
+    )
+    await _keeps_all(ground, node, since)
+
+
+async def _keeps_all(ground: Ground, node: str, since: int) -> None:
+    for type_ in ("gpu.freed", "instance.died"):
+        assert not await ground.recorded(type_, since, node_id=node), f"{type_} of a silent node"
+
+
+async def _online(ground: Ground, node: str, since: int) -> None:
+    await eventually(
+        lambda: ground.recorded("node.came_online", since, node_id=node), ONLINE_WITHIN_S
+    )
 
 
 @row(
@@ -22,31 +52,210 @@ OFFLINE_WITHIN_S = 30.0
     "the line to one node is cut until it is offline",
 )
 async def silent(ground: Ground) -> None:
-    before = await ground.head()
+    node, before = await ground.node_id(NODE), await ground.head()
     async with ground.trial("agent-silent", kill_worker=False):
-        ground.lines["node-1"].down()
-        node = await ground.node_id("node-1")
+        ground.lines[NODE].down()
+        await _offline(ground, node, before)
+        ground.lines[NODE].up()
+        await _online(ground, node, before)
+        await _keeps_all(ground, node, before)
+
+
+@row(
+    31,
+    "more than half of the fleet silent",
+    "we suspect ourselves: an alert, nobody is called offline, nothing is evicted",
+    "the lines to all nodes are cut, and mended",
+)
+async def most_silent(ground: Ground) -> None:
+    before = await ground.head()
+    async with ground.trial("most-silent", kill_worker=False):
+        for line in ground.lines.values():
+            line.down()
         await eventually(
-            lambda: ground.recorded("node.went_offline", before, node_id=node), OFFLINE_WITHIN_S
+            lambda: ground.recorded("fleet.silence_suspected", before), OFFLINE_WITHIN_S
         )
-        assert not await ground.recorded("gpu.freed", before, node_id=node)
-        ground.lines["node-1"].up()
         await eventually(
-            lambda: ground.recorded("node.came_online", before, node_id=node), OFFLINE_WITHIN_S
+            lambda: ground.recorded("alert.raised", before, rule="fleet_silence"), ONLINE_WITHIN_S
         )
+        for line in ground.lines.values():
+            line.up()
+        await eventually(
+            lambda: ground.recorded("fleet.silence_cleared", before), ONLINE_WITHIN_S
+        )
+    given_up = ("node.went_offline", "gpu.freed", "instance.died")
+    assert not await ground.events(*given_up, after=before), "something was given up"
+
+
+@row(
+    32,
+    "a zombie returns",
+    "stale commands are refused, its processes are as the log says, nothing is given away",
+    f"SIGSTOP of an agent until it is offline and {ZOMBIE_S:g} s more, then SIGCONT",
+)
+async def zombie(ground: Ground) -> None:
+    node, before = await ground.node_id(NODE), await ground.head()
+    async with ground.trial("zombie"):
+        async with ground.frozen(ground.process(NODE)):
+            await _offline(ground, node, before)
+            await asyncio.sleep(ZOMBIE_S)
+        await _online(ground, node, before)
+        await _keeps_all(ground, node, before)
+
+
+@row(
+    33,
+    "one-way partition; 30% loss",
+    "deaf to one node it is offline and loses nothing; under loss nobody flaps",
+    f"a line that swallows all answers; then one that cuts {LOSS:.0%} of all questions,"
+    f" {LOSSY_S:g} s",
+)
+async def one_way(ground: Ground) -> None:
+    node, before = await ground.node_id(NODE), await ground.head()
+    async with ground.trial("one-way", kill_worker=False):
+        ground.lines[NODE].rule = swallowing("to_client")
+        await _offline(ground, node, before)
+        ground.lines[NODE].up()
+        await _online(ground, node, before)
+    before = await ground.head()
+    async with ground.trial("lossy", kill_worker=False):
+        for number, line in enumerate(ground.lines.values()):
+            line.rule = cutting(LOSS, seed=number)
+        await asyncio.sleep(LOSSY_S)
+        for line in ground.lines.values():
+            line.up()
+        assert not await ground.events("node.went_offline", after=before), "a node flapped"
+
+
+async def _stop_one(ground: Ground) -> dict[str, Any]:
+    """Ask for an instance to be stopped; return it."""
+    instance = min(await ground.instances(state="ready"), key=lambda each: each["instance_id"])
+    path = f"/nodes/{instance['node_id']}/models/stop"
+    body = {"instance_id": instance["instance_id"]}
+    await retried(lambda: ground.api("POST", path, json=body))
+    return instance
+
+
+@row(
+    34,
+    "the answer to a stop is lost",
+    "the GPU stays `stopping`, the stop is asked again, nothing is freed by time-out",
+    "a line takes the stop to the agent and cuts before its answer, twice",
+)
+async def stop_lost(ground: Ground) -> None:
+    before = await ground.head()
+    async with ground.trial("stop-lost", kill_worker=False):
+        lost = Answerless(b"/stop", times=2)
+        for line in ground.lines.values():
+            line.rule = lost
+        stopped = (await _stop_one(ground))["instance_id"]
+        async with asyncio.timeout(STOPPED_WITHIN_S):
+            await lost.done.wait()
+        await eventually(
+            lambda: ground.recorded("instance.stopped", before, instance_id=stopped),
+            STOPPED_WITHIN_S,
+        )
+        for line in ground.lines.values():
+            line.up()
+    told = await ground.events("instance.stopped", "gpu.freed", after=before)
+    of_it = [each["type"] for each in told if each["data"]["instance_id"] == stopped]
+    assert of_it == ["instance.stopped", "gpu.freed"], of_it
 
 
 @row(
     35,
     "agent killed, its workers live",
     "they are adopted before anything is started; nobody is started anew",
-    "SIGKILL of the agent's process alone",
+    "SIGKILL of the agent's process alone, twice",
 )
 async def agent_killed(ground: Ground) -> None:
     before = await ground.head()
     alive = {worker.pid for worker in ground.workers()}
     async with ground.trial("agent-killed", kill_worker=False):
-        await ground.killed_and_back("node-1")
-    assert alive == {worker.pid for worker in ground.workers()}
-    assert not await ground.events("instance.start_requested", "instance.died", after=before)
-    assert psutil.pid_exists(min(alive))
+        await ground.killed_and_back(NODE)
+        await ground.killed_and_back(NODE)
+    assert alive == {worker.pid for worker in ground.workers()}, "workers ended"
+    begun = await ground.events("instance.start_requested", "instance.died", after=before)
+    assert not begun, "an agent's death was taken for its workers'"
+
+
+@row(
+    36,
+    "a process that will not die",
+    "asked, then killed; its GPU is free only when it is gone; what outlives even that keeps it",
+    "a worker is frozen and told to stop: it cannot hear SIGTERM; the rest by tests",
+    tests=(
+        "tests/integration/test_agent.py::"
+        "test_a_process_that_ignores_term_is_killed_with_all_its_children",
+        "tests/unit/agent/test_agent.py::test_what_will_not_die_keeps_its_gpu",
+    ),
+)
+async def will_not_die(ground: Ground) -> None:
+    before = await ground.head()
+    async with ground.trial("will-not-die", kill_worker=False):
+        workers = {worker.instance_id: worker.pid for worker in ground.workers()}
+        frozen = [psutil.Process(pid) for pid in workers.values()]
+        for process in frozen:
+            process.suspend()
+        stopped = (await _stop_one(ground))["instance_id"]
+        for instance_id, pid in workers.items():
+            if instance_id != stopped:
+                psutil.Process(pid).resume()
+        await eventually(
+            lambda: ground.recorded("gpu.freed", before, instance_id=stopped), STOPPED_WITHIN_S
+        )
+        assert not psutil.pid_exists(workers[stopped]), "its GPU was freed while it lived"
+
+
+@row(
+    37,
+    "agent lies: garbage, without end, a byte at a time",
+    "what is read is bounded, one node is affected",
+    f"a node whose agent answers so, {MAD_S:g} s each way",
+    tests=("tests/integration/test_node_monitor.py::test_a_mad_agent_delays_nobody_and_goes_offline",),
+)
+async def lies(ground: Ground) -> None:
+    before, monitor = await ground.head(), ground.process("node_monitor")
+    memory = monitor.memory_info().rss
+    async with FakeAgent(mode=MAD[0]) as mad, ground.trial("lying-agent"):
+        listed = await retried(lambda: ground.api("GET", "/environments?limit=50"))
+        home = next(each["id"] for each in listed["data"]["items"] if each["name"] == "demo")
+        body = {"name": "liar", "environment_id": home, "agent_url": mad.url}
+        liar = (await retried(lambda: ground.api("POST", "/nodes", json=body)))["data"]["id"]
+        for mode in MAD:
+            mad.mode = mode
+            until = time.monotonic() + MAD_S
+            while time.monotonic() < until:
+                grown = monitor.memory_info().rss - memory
+                assert grown < 64 * MB, f"the node monitor grew by {grown // MB} MB"
+                await asyncio.sleep(0.1)
+        await retried(lambda: ground.api("DELETE", f"/nodes/{liar}?force=true"))
+    news = await ground.events("node.went_offline", "node.came_online", after=before)
+    assert {event["data"]["node_id"] for event in news} <= {liar}, "others were affected"
+
+
+@row(
+    38,
+    "reboot",
+    "a new boot id ends what ran before it, and frees its GPUs; all is placed again",
+    "the agent and its workers are killed, the agent begins with another boot id;"
+    " renumbered GPUs by tests",
+    tests=(
+        "tests/integration/test_agent.py::test_a_new_boot_ends_the_instances_of_the_old_one",
+        "tests/integration/test_node_monitor.py::test_a_reboot_ends_what_ran_before_it",
+    ),
+)
+async def reboot(ground: Ground) -> None:
+    before = await ground.head()
+    async with ground.trial("reboot", kill_worker=False):
+        lost = [worker for worker in ground.workers() if worker.node == NODE]
+        await ground.begin_anew(NODE, {"QM_BOOT_ID": f"boot-{before}"})
+        for worker in lost:
+            psutil.Process(worker.pid).kill()
+        for worker in lost:
+            await eventually(
+                lambda id_=worker.instance_id: ground.recorded(
+                    "instance.died", before, instance_id=id_
+                ),
+                ONLINE_WITHIN_S,
+            )

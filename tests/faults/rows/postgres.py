@@ -142,7 +142,7 @@ async def conflicts(ground: Ground) -> None:
             asked = f"select last_value from public.fault_{number}"
 
             async def is_over(asked: str = asked) -> bool:
-                await ground.command(f"conflict-{time.monotonic()}")
+                await ground.command(f"conflict-{time.monotonic()}", "writer")
                 return int(await ground.sql(asked)) > RAISED
 
             await eventually(is_over, 30.0)
