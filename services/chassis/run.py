@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 from contextlib import suppress
@@ -81,6 +82,9 @@ async def _until_stopped(service: str, main: Callable[[Context], Awaitable[None]
     if port := int(os.environ.get("QM_HEALTH_PORT", "0")):
         server = await serve_health(context.health, port)
     looking = asyncio.create_task(metering.keep_looking()) if metering.is_on() else None
+    # What was imported lives on: full collections need not walk it. With 1,000 nodes they held the
+    # journal for 51 ms and the projector for 73 ms, and do so for 2 and 22 ms (`just bench scale`).
+    gc.freeze()
     try:
         with metering.gauge("quartermaster.service.healthy", lambda: [(context.health.ok, {})]):
             return await _race(context, main)

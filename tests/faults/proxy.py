@@ -9,13 +9,14 @@ from contextlib import suppress
 from typing import Literal
 
 Direction = Literal["to_server", "to_client"]
-# Returns what is passed on, or None to swallow it; ConnectionAbortedError cuts the connection.
-Rule = Callable[[Direction, bytes], Awaitable[bytes | None]]
+# Given the direction, the bytes and the connection's number, a rule returns what is passed on, or
+# None to swallow it; ConnectionAbortedError cuts the connection.
+Rule = Callable[[Direction, bytes, int], Awaitable[bytes | None]]
 
 CHUNK = 64 * 1024
 
 
-async def faithful(direction: Direction, data: bytes) -> bytes | None:
+async def faithful(direction: Direction, data: bytes, connection: int) -> bytes | None:
     """Pass everything on."""
     return data
 
@@ -23,7 +24,7 @@ async def faithful(direction: Direction, data: bytes) -> bytes | None:
 def swallowing(*directions: Direction) -> Rule:
     """Swallow what goes some way: the connection stays open, and nothing comes."""
 
-    async def rule(direction: Direction, data: bytes) -> bytes | None:
+    async def rule(direction: Direction, data: bytes, connection: int) -> bytes | None:
         return None if direction in directions else data
 
     return rule
@@ -32,7 +33,7 @@ def swallowing(*directions: Direction) -> Rule:
 def slow(bytes_a_second: float) -> Rule:
     """Let so much through a second, either way, however many connections there are."""
 
-    async def rule(direction: Direction, data: bytes) -> bytes | None:
+    async def rule(direction: Direction, data: bytes, connection: int) -> bytes | None:
         await asyncio.sleep(len(data) / bytes_a_second)
         return data
 
@@ -43,7 +44,7 @@ def cutting(share: float, seed: int = 1) -> Rule:
     """Cut the connection of this share of all questions, chosen by a seed."""
     dice = random.Random(seed)
 
-    async def rule(direction: Direction, data: bytes) -> bytes | None:
+    async def rule(direction: Direction, data: bytes, connection: int) -> bytes | None:
         if direction == "to_server" and dice.random() < share:
             raise ConnectionAbortedError
         return data
@@ -54,19 +55,18 @@ def cutting(share: float, seed: int = 1) -> Rule:
 class Answerless:
     """Takes the first question that holds some words to the server, and cuts before its answer."""
 
-    def __init__(self, words: bytes, times: int = 1) -> None:
-        self._words, self.left = words, times
+    def __init__(self, words: bytes) -> None:
+        self._words = words
         self.done = asyncio.Event()
-        self._asked = False
+        self._asked: set[int] = set()
 
-    async def __call__(self, direction: Direction, data: bytes) -> bytes | None:
+    async def __call__(self, direction: Direction, data: bytes, connection: int) -> bytes | None:
         """Judge what goes through."""
-        if direction == "to_server" and self.left and self._words in data:
-            self._asked = True
-        elif direction == "to_client" and self._asked:
-            self._asked, self.left = False, self.left - 1
-            if not self.left:
-                self.done.set()
+        if direction == "to_server" and not self.done.is_set() and self._words in data:
+            self._asked.add(connection)
+        elif direction == "to_client" and connection in self._asked:
+            self._asked.clear()
+            self.done.set()
             raise ConnectionAbortedError
         return data
 
@@ -119,6 +119,7 @@ class FaultProxy:
             writer.transport.abort()
             return
         self.connections += 1
+        number = self.connections
         try:
             up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
         except OSError:
@@ -127,8 +128,8 @@ class FaultProxy:
         ends = {writer, up_writer}
         self._writers |= ends
         pumps = [
-            asyncio.create_task(self._pump("to_server", reader, up_writer)),
-            asyncio.create_task(self._pump("to_client", up_reader, writer)),
+            asyncio.create_task(self._pump("to_server", reader, up_writer, number)),
+            asyncio.create_task(self._pump("to_client", up_reader, writer, number)),
         ]
         await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         for pump in pumps:
@@ -138,11 +139,15 @@ class FaultProxy:
         self._writers -= ends
 
     async def _pump(
-        self, direction: Direction, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        direction: Direction,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        connection: int,
     ) -> None:
         with suppress(OSError):
             while data := await reader.read(CHUNK):
-                passed = await self.rule(direction, data)
+                passed = await self.rule(direction, data, connection)
                 if passed is not None:
                     writer.write(passed)
                     await writer.drain()

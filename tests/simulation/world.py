@@ -88,7 +88,7 @@ class World:
         trouble.cancel()
         heal(self)
         for queue in self.load.queues.values():  # else there is always something going on
-            queue.rate, queue.until = 0.0, float("inf")
+            queue.rate, queue.until, queue.waiting = 0.0, float("inf"), 0.0
         healed_s = await self._healed()
         for each in self.parts.astray():
             self.sky.violate(f"R1: {each}")
