@@ -5,11 +5,11 @@ from __future__ import annotations
 import gc
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from math import log
+from math import log, nan
 
 from contracts.envelope import Draft, Meta, Recorded
 from contracts.events.instance import InstanceStartRequested, InstanceStopRequested
@@ -21,6 +21,7 @@ PASSES = 60  # of a phase; a fleet that has nothing left to do ends it before
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 META = Meta("bench", NOON.isoformat(), "bench")
 BUSY, FLOODED = 40, 5000
+FEW = 8  # models that a node supports where it does not support all
 
 
 @dataclass
@@ -86,9 +87,8 @@ class Alone:
                     )
                 )
 
-    def _flow(self, length: object) -> None:
+    def _flow(self, length: Callable[[int], int]) -> None:
         """Sample every queue for six minutes."""
-        assert callable(length)  # noqa: S101 (for the type checker)
         for _ in range(6):
             self.now += timedelta(seconds=60)
             self._tell(sampled(number, length(number)) for number in range(self.crowd.models))
@@ -150,7 +150,7 @@ class Size:
 def measured(nodes: int, models: int) -> Size:
     """Measure a size, with nodes that support everything and with nodes that support little."""
     phases: dict[str, Took] = {}
-    for kinds in (0, GPUS_KINDS):
+    for kinds in (0, FEW):
         alone = Alone(Crowd(nodes, models, kinds))
         alone.live()
         for name, took in alone.phases.items():
@@ -163,14 +163,13 @@ def measured(nodes: int, models: int) -> Size:
     return Size(nodes, models, phases)
 
 
-GPUS_KINDS = 8  # models that a node supports where it does not support all
-
-
 def exponent(sizes: Sequence[Size]) -> float:
     """Return how a pass grows with the fleet: 1 is in proportion; a least squares fit of logs.
 
     It is of the mean pass, of the thread alone: neighbours on the machine are no growth.
     """
+    if len(sizes) < 2:  # noqa: PLR2004
+        return nan
     points = [(log(size.nodes), log(sum(size.own) / len(size.own))) for size in sizes]
     middle_x = sum(x for x, _ in points) / len(points)
     middle_y = sum(y for _, y in points) / len(points)

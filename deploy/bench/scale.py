@@ -14,7 +14,7 @@ from pathlib import Path
 from deploy.bench import alone
 from deploy.bench.alone import Size
 from deploy.bench.crowd import GPUS, Crowd
-from deploy.bench.engines import fresh_engines
+from deploy.bench.engines import fresh_engines, service
 from deploy.bench.passage import HOPS, Pass, folded, passes
 from deploy.bench.restart import Trials, fill
 from deploy.bench.table import last_line, middle, percentile, show
@@ -42,7 +42,11 @@ class Restarts:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Measure; `minutes= nodes= models= speed= events=` (0: no restarts) `sizes=0`: none alone."""
+    """Measure everything.
+
+    `minutes=`, `nodes=`, `models=`: of the fleet at work; `speed=`: how many times as fast as life;
+    `sizes=`: how many of SIZES alone; `events=`: the log's length for restarts, 0 for none.
+    """
     given = dict(argument.split("=", 1) for argument in arguments)
     crowd = Crowd(int(given.get("nodes", NODES)), int(given.get("models", MODELS)))
     minutes, speed = float(given.get("minutes", MINUTES)), float(given.get("speed", SPEED))
@@ -103,8 +107,6 @@ def restarted(events: int) -> Restarts:
 
 
 async def _restarted(engines: Engines, events: int) -> Restarts:
-    from deploy.bench.engines import service  # noqa: PLC0415 (beside the name of a table's row)
-
     url = engines.urls("journal")["QM_DATABASE_URL"]
     database = await connect_pool(url, service="bench", min_size=1, max_size=2)
     log = PostgresLog(database)

@@ -85,6 +85,8 @@ class LogReader:
 
     async def _sealed(self, holes: Sequence[tuple[int, int]]) -> bool:
         """Tell whether every hole is made of telemetry that was dropped and sealed."""
+        if not holes:  # looked at again, nothing is missing
+            return True
         seals = await self._database.fetch(_QUERIES["seals_between"], holes[0][0], holes[-1][1])
         ranges = [(seal["first_position"], seal["last_position"]) for seal in seals]
         return all(_covered(hole, ranges) for hole in holes)
