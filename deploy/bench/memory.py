@@ -150,7 +150,9 @@ async def _answers(url: str) -> None:
 
 def _report(events: int, found: Found) -> None:
     explained = explaining.numbers(found.explained)
-    now = [took for cost in found.explained.values() for took in cost.now + cost.past]
+    every = [
+        took for cost in found.explained.values() for took in cost.now + cost.then + cost.first
+    ]
     per_event = found.sizes.log + found.sizes.read_models
     show("The slowest reads of the past", as_of.COLUMNS, as_of.rows(dict(found.as_of))[:8])
     show("Explanations (ms)", explaining.COLUMNS, explaining.rows(found.explained))
@@ -179,7 +181,8 @@ def _report(events: int, found: Found) -> None:
             "restart_s_full": round(found.restart_full_s, 2),
             **as_of.numbers(dict(found.as_of)),
             **explained,
-            "explain_p99_ms": round(percentile(now, 99), 2),
+            "explain_now_p99_ms": explained["explain_p99_ms"],
+            "explain_p99_ms": round(percentile(every, 99), 2),
             "bytes_per_event": round(per_event / 1e6),
             "log_bytes_per_event": round(found.sizes.log / 1e6),
         }

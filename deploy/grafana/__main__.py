@@ -12,7 +12,7 @@ from deploy.grafana import fleet, platform
 from deploy.prometheus import rules
 
 HERE = Path(__file__).parent
-RULES = HERE.parent / "prometheus" / "quartermaster.rules.yml"
+FILE_OF_RULES = HERE.parent / "prometheus" / "quartermaster.rules.yml"
 MARK = "# Made by `python -m deploy.grafana write` from rules.py.\n"
 
 
@@ -23,7 +23,7 @@ def generated() -> Mapping[Path, str]:
         HERE / "dashboards" / f"{name}.json": _json(board.build()) for name, board in boards.items()
     }
     text = yaml.safe_dump(rules.as_document(), sort_keys=False, width=1000)
-    return {**files, RULES: MARK + text}
+    return {**files, FILE_OF_RULES: MARK + text}
 
 
 def main(arguments: list[str]) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deploy.grafana.metrics import METRICS
-from deploy.prometheus.rules import rules
+from deploy.prometheus.rules import RULES
 from tests.e2e.fleet import eventually, started
 from tests.metrics_store import BINARY, a_store, panel_queries
 from tests.otlp import Collected, Span, a_collector
@@ -159,5 +159,5 @@ if BINARY is not None:  # without a metrics store here, the test above is what t
             await store.take(told.collected.metrics)
             for board, title, expression in panel_queries():
                 assert await store.ask(expression), f"{board}: {title}: {expression}"
-            for rule in rules():
+            for rule in RULES:
                 await store.ask(rule.when)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.grafana.__main__ import RULES, generated
+from deploy.grafana.__main__ import FILE_OF_RULES, generated
 from deploy.grafana.metrics import LAG, METRICS, label
-from deploy.prometheus.rules import rules
+from deploy.prometheus.rules import RULES
 from tests.left_out import promtool
 from tests.metrics_store import panel_queries
 
@@ -25,7 +25,7 @@ def test_what_is_committed_is_what_is_generated() -> None:
         assert path.read_text() == text, f"{path.name}: run `just dashboards`"
 
 
-@pytest.mark.parametrize("expression", [*QUERIES, *(rule.when for rule in rules())])
+@pytest.mark.parametrize("expression", [*QUERIES, *(rule.when for rule in RULES)])
 def test_a_query_asks_only_for_metrics_and_labels_that_exist(expression: str) -> None:
     series = {end for each in METRICS for end in _endings(each.series, each.kind)}
     labels = {label(each) for metric in METRICS for each in metric.attributes} | {"service_name"}
@@ -46,7 +46,7 @@ def test_a_question_for_a_label_that_is_not_there_is_refused() -> None:
 
 
 def test_every_rule_says_what_it_means_and_what_to_do() -> None:
-    for rule in rules():
+    for rule in RULES:
         assert rule.name.startswith("Quartermaster")
         assert len(rule.do) > 20
         assert re.fullmatch(r"\d+[sm]", rule.lasting)
@@ -58,7 +58,7 @@ def _endings(series: str, kind: str) -> set[str]:
 
 if PROMTOOL is not None:  # without it, the tests above are what there is
 
-    @pytest.mark.parametrize(("verb", "path"), [("check", RULES), ("test", TESTS)])
+    @pytest.mark.parametrize(("verb", "path"), [("check", FILE_OF_RULES), ("test", TESTS)])
     def test_promtool_takes_the_rules_and_they_fire_when_they_should(verb: str, path: Path) -> None:
         done = subprocess.run(
             [str(PROMTOOL), verb, "rules", str(path)], capture_output=True, text=True, check=False
