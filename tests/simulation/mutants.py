@@ -11,7 +11,7 @@ from contracts.events.gpu import GpuFreed
 from contracts.events.instance import InstanceDied
 from contracts.events.node import NodeWentOffline
 from services.agent.decide import commands
-from services.agent.handlers import waking
+from services.agent.handlers import agent, waking
 from services.chassis.errors import QuartermasterError, Unavailable
 from services.chassis.follower import Follower
 from services.deployer import decide as deploying
@@ -53,12 +53,13 @@ def no_known_ids() -> Any:
     return _without((MemoryLog, "_known", _nothing))
 
 
-def a_held_gpu_is_given() -> Any:
-    """The agent starts a worker where another lives, whoever asks and however late."""
-    return _without(
-        (commands, "_held", _nothing),
-        (commands, "_outdated", _nothing),
-    )
+def every_start_is_obeyed() -> Any:
+    """The agent starts a worker whenever it is told to: again, too late, or where another lives."""
+
+    def on_start(_: Any, command: Any, offer: Any, __: Any) -> Any:
+        return commands._launch(command, offer)
+
+    return _without((agent, "on_start", on_start))
 
 
 def a_lost_answer_is_a_death() -> Any:
@@ -170,7 +171,7 @@ def an_agent_forgets() -> Any:
 MUTANTS: tuple[Callable[[], Any], ...] = (
     no_fence_and_no_versions,
     no_known_ids,
-    a_held_gpu_is_given,
+    every_start_is_obeyed,
     a_lost_answer_is_a_death,
     a_wish_is_a_death,
     silence_is_a_death,
