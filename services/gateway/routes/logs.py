@@ -53,23 +53,26 @@ async def logs(
 ) -> Response:
     """Return the last `tail` lines as plain text; `follow` goes on until the worker ends."""
     instance = await _row(doors, f"/instances/{instance_id}")
+    place: Place | None = None
     try:
-        if not instance.get("node_id"):
-            raise NotFound(f"{instance_id} was on no node")
-        node = await _row(doors, f"/nodes/{instance['node_id']}")
+        node = await _row(doors, f"/nodes/{_node_of(instance)}")
         place = opened(request, live.streams) if follow else None
-        try:
-            chunks = await doors.workers.logs(node["agent_url"], instance_id, tail, follow=follow)
-        except BaseException:
-            if place:
-                place.give_back()
-            raise
-    except (NotFound, Unavailable):
-        if not (kept := instance.get("log_tail")):
+        chunks = await doors.workers.logs(node["agent_url"], instance_id, tail, follow=follow)
+    except BaseException as error:
+        if place:
+            place.give_back()
+        kept = instance.get("log_tail")
+        if not isinstance(error, NotFound | Unavailable) or not kept:
             raise
         # Its agent has forgotten it, or is gone with its node: what its death was recorded with.
         return PlainTextResponse(kept, headers={"cache-control": "no-store"})
     return Followed(chunks, place, live.streams)
+
+
+def _node_of(instance: dict[str, Any]) -> str:
+    if not instance.get("node_id"):
+        raise NotFound(f"{instance['instance_id']} was on no node")
+    return str(instance["node_id"])
 
 
 async def _row(doors: Doors, path: str) -> dict[str, Any]:
