@@ -70,6 +70,10 @@ bench *args: setup
 simulate *args: setup
     @exec "{{python}}" -m tests.simulation "$@"
 
+# Break a running fleet on real engines, row by row: just faults, just faults 2 39, just faults list
+faults *args: setup
+    @exec "{{python}}" -m tests.faults "$@"
+
 # Draw the live table in the middle of a short run into the README's picture.
 picture *args: setup
     @exec "{{python}}" -m deploy.demo requests=120 "picture={{justfile_directory()}}/deploy/demo/demo.svg" "$@"

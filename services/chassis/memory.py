@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from contracts.catalogue import LEADERS
 from services.chassis import wire
-from services.chassis.errors import Refused, Unavailable
+from services.chassis.errors import Unavailable
 from services.chassis.ids import uuid7
 from services.chassis.ports import Message
 

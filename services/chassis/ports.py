@@ -70,7 +70,7 @@ class Bus(Protocol):
     """
 
     async def publish(self, exchange: str, key: str, message: Message, *, mandatory: bool) -> None:
-        """Return after the broker confirmed; Unavailable after 5 s, Refused when unroutable."""
+        """Return after the broker confirmed; Unavailable after 5 s or when unroutable."""
 
     async def consume(self, queue: str, *, prefetch: int) -> Inbox:
         """Consume a durable queue."""

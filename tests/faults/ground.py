@@ -1,32 +1,26 @@
-"""The ground a fault happens on: a running fleet under load, its agents behind spoilable lines."""
+"""The ground a fault happens on: a running fleet under load, and how it is asked if all is well."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections import Counter
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from itertools import count
-from subprocess import PIPE, STDOUT
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import httpx2
-import psutil
-import psycopg
 
 from deploy.demo import checks
-from deploy.local import engines
-from deploy.local.access import DATABASE
-from deploy.local.platform import Node, Platform
-from tests.e2e.fleet import Fleet, eventually, one_at_a_time, retried
-from tests.faults.proxy import FaultProxy
+from tests.e2e.fleet import eventually, one_at_a_time, retried
+from tests.faults.tools import Tools
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from deploy.local.engines import Engines
+    from deploy.local.platform import Node, Platform
 
 REQUESTS, OVER_S = 16, 2.0
 BEFORE = 4  # served when the fault comes
@@ -34,6 +28,7 @@ SERVED_WITHIN_S = 60.0
 BACK_WITHIN_S = 30.0  # the promise: control is back in 30 s
 SETTLED_WITHIN_S = 20.0
 REFUSED_WITHIN_S = 60.0
+READ_EVERY_S = 0.5
 ANSWERED_WITHIN_S = 35.0  # a command is repeated for half a minute before it is given back
 LIVING = frozenset({"starting", "ready", "stopping"})
 
@@ -51,115 +46,13 @@ class Trial:
     recovery_s: float = 0.0
 
 
-class Ground(Fleet):
-    """A fleet whose agents are reached through proxies, and which can be asked if all is well."""
+class Ground(Tools):
+    """A fleet that a fault is lived through on."""
 
-    def __init__(self, platform: Platform, engines_: Engines) -> None:
-        super().__init__(platform, engines_)
-        self.lines: dict[str, FaultProxy] = {}
+    def __init__(self, platform: Platform, engines: Engines) -> None:
+        super().__init__(platform, engines)
         self.trials: list[Trial] = []
         self._number = 0
-
-    async def create(self) -> None:
-        """Put a proxy in front of every agent, and make everything."""
-        made = []
-        for node in self.platform.nodes:
-            line = await FaultProxy(int(node.url.rsplit(":", 1)[1])).start()
-            self.lines[node.name] = line
-            made.append(Node(node.name, f"http://127.0.0.1:{line.port}", node.gpus))
-        self.nodes = made
-        await super().create()
-
-    async def close(self) -> None:
-        """Close what is ours."""
-        for line in self.lines.values():
-            await line.close()
-        await super().close()
-
-    @property
-    def broker(self) -> engines.RabbitMQ:
-        """The broker."""
-        return engines.rabbitmq(self.state)
-
-    @property
-    def database(self) -> engines.Postgres:
-        """The database server."""
-        return engines.postgres(self.state)
-
-    async def is_refused(self) -> None:
-        """Send commands until one is refused as what may be sent again; it does not take long."""
-        until = time.monotonic() + REFUSED_WITHIN_S
-        path = f"/models/{self.models['writer']}"
-        for number in count():
-            begun = time.monotonic()
-            body = {"description": f"refused {self._number}.{number}"}
-            answer = await self.http.patch(path, json=body, timeout=REFUSED_WITHIN_S)
-            if answer.status_code == httpx2.codes.SERVICE_UNAVAILABLE:
-                took = time.monotonic() - begun
-                assert took < ANSWERED_WITHIN_S, f"it took {took:.0f} s to refuse a command"
-                return
-            assert answer.is_success, answer.text
-            assert time.monotonic() < until, "commands are taken all the same"
-
-    async def restart_engines(self) -> None:
-        """Start the engines that do not run."""
-        await asyncio.to_thread(engines.start, self.state)
-
-    async def sql(self, statements: str) -> str:
-        """Run SQL as the superuser in our database."""
-        return await asyncio.to_thread(self.database.query, statements, DATABASE)
-
-    async def rabbitmqctl(self, *words: str) -> None:
-        """Have the broker's own tool do something."""
-        program, arguments, environment = self.broker.control(*words)
-        process = await asyncio.create_subprocess_exec(
-            program, *arguments, env=environment, stdout=PIPE, stderr=STDOUT
-        )
-        said, _ = await process.communicate()
-        assert process.returncode == 0, f"rabbitmqctl {words[0]}: {said.decode()}"
-
-    async def management(self, method: str, path: str) -> httpx2.Response:
-        """Ask the broker's management API as its administrator."""
-        admin = (self.engines.admin_user, self.engines.admin_password)
-        async with httpx2.AsyncClient(auth=admin, timeout=10.0, trust_env=False) as client:
-            return await client.request(method, f"{self.engines.management_url}/api{path}")
-
-    async def cut_connections(self) -> None:
-        """Have the broker and the database close every connection there is."""
-        listed = (await self.management("GET", "/connections?columns=name")).json()
-        for each in listed:
-            await self.management("DELETE", f"/connections/{quote(each['name'], safe='')}")
-        await self.sql(
-            "select pg_terminate_backend(pid) from pg_stat_activity where usename like 'qm_%'"
-        )
-
-    @asynccontextmanager
-    async def session(self, role: str = "") -> AsyncIterator[psycopg.AsyncConnection]:
-        """Open a transaction as superuser, or as a role, in our database; undo it at the end."""
-        dsn = self.engines.superuser_dsn.rsplit("/", 1)[0] + f"/{DATABASE}"
-        if role:
-            dsn = self.engines.urls(role)["QM_DATABASE_URL"]
-        connection = await psycopg.AsyncConnection.connect(dsn)
-        try:
-            yield connection
-        finally:
-            await connection.close()
-
-    async def backend_of(self, session: psycopg.AsyncConnection) -> psutil.Process:
-        """Return the server process of a session."""
-        return psutil.Process(session.info.backend_pid)
-
-    async def backend(self, role: str) -> int:
-        """Return the process id of a database session of a role."""
-        asked = f"select pid from pg_stat_activity where usename = '{role}' order by pid limit 1"
-        return int(await self.sql(asked))
-
-    async def node_id(self, name: str) -> str:
-        """Return a node's id by its name."""
-        listed = await retried(lambda: self.api("GET", "/nodes?limit=50"))
-        return str(next(each["id"] for each in listed["data"]["items"] if each["name"] == name))
-
-    # What a fault is lived through with.
 
     @asynccontextmanager
     async def trial(
@@ -283,51 +176,26 @@ class Ground(Fleet):
         assert done["state"] == "done", f"the read models could not be compared: {done}"
         assert not done["differences"], f"read models differ from the log: {done['differences']}"
 
-    # Processes.
+    # What goes on meanwhile, or does not.
 
-    def process(self, part: str) -> psutil.Process:
-        """Return a part's present process."""
-        pid = self.platform.supervisor.pid_of(part)
-        assert pid is not None, f"{part} does not run"
-        return psutil.Process(pid)
+    async def is_refused(self) -> None:
+        """Send commands until one is refused as what may be sent again; it does not take long."""
+        until = time.monotonic() + REFUSED_WITHIN_S
+        path = f"/models/{self.models['writer']}"
+        for number in count():
+            begun = time.monotonic()
+            body = {"description": f"refused {self._number}.{number}"}
+            answer = await self.http.patch(path, json=body, timeout=REFUSED_WITHIN_S)
+            if answer.status_code == httpx2.codes.SERVICE_UNAVAILABLE:
+                took = time.monotonic() - begun
+                assert took < ANSWERED_WITHIN_S, f"it took {took:.0f} s to refuse a command"
+                return
+            assert answer.is_success, answer.text
+            assert time.monotonic() < until, "commands are taken all the same"
 
-    async def killed_and_back(self, part: str) -> None:
-        """Kill a part, and return once it has a new process."""
-        await self.runs_again(part, self.kill(part))
-
-    @asynccontextmanager
-    async def frozen(self, *processes: psutil.Process) -> AsyncIterator[None]:
-        """Stop processes with SIGSTOP for the length of a block."""
-        try:
-            for process in processes:
-                process.suspend()
-            yield
-        finally:
-            for process in processes:
-                with suppress(psutil.NoSuchProcess):
-                    process.resume()
-
-    @asynccontextmanager
-    async def another(self, service: str, **environment: str) -> AsyncIterator[str]:
-        """Run one more process of a service for the length of a block; yield its part's name."""
-        name = f"{service}-2"
-        part = self.platform._service(service, self.engines)
-        told = {key: value for key, value in part.environment.items() if key != "QM_HEALTH_PORT"}
-        supervisor = self.platform.supervisor
-        supervisor.start([replace(part, name=name, environment=told | environment)])
-        try:
-            yield name
-        finally:
-            await supervisor.drop(name)
-
-    async def begin_anew(self, part: str, environment: Mapping[str, str]) -> None:
-        """Kill a part and start it again with other settings."""
-        node = next((each for each in self.platform.nodes if each.name == part), None)
-        made = (
-            self.platform._service(part, self.engines)
-            if node is None
-            else self.platform._agent(node)
-        )
-        await self.platform.supervisor.drop(part)
-        told = dict(made.environment) | dict(environment)
-        self.platform.supervisor.start([replace(made, environment=told)])
+    async def reads_go_on(self, for_s: float) -> None:
+        """Read all the time for so long; every read is answered."""
+        until = time.monotonic() + for_s
+        while time.monotonic() < until:
+            await self.query.one("/status")
+            await asyncio.sleep(READ_EVERY_S)

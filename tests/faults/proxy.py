@@ -42,7 +42,7 @@ def slow(bytes_a_second: float) -> Rule:
 
 def cutting(share: float, seed: int = 1) -> Rule:
     """Cut the connection of this share of all questions, chosen by a seed."""
-    dice = random.Random(seed)
+    dice = random.Random(seed)  # noqa: S311 (a seed replays it)
 
     async def rule(direction: Direction, data: bytes, connection: int) -> bytes | None:
         if direction == "to_server" and dice.random() < share:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,12 +34,19 @@ ROWS: dict[int, Row] = {}
 
 
 def row(
-    number: int, fault: str, holds: str, inject: str, *, tests: tuple[str, ...] = ()
+    number: int,
+    fault: str,
+    holds: str,
+    inject: str,
+    *,
+    tests: tuple[str, ...] = (),
+    as_root: bool = False,
 ) -> Callable[[Scenario], Scenario]:
     """Register a scenario under its number of the matrix."""
+    cannot = "only root can inject it" if as_root and os.geteuid() != 0 else ""
 
     def register(scenario: Scenario) -> Scenario:
-        _add(Row(number, fault, holds, inject, scenario, tests))
+        _add(Row(number, fault, holds, inject, scenario, tests, cannot))
         return scenario
 
     return register

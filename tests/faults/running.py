@@ -64,7 +64,7 @@ class Runner:
         try:
             async with asyncio.timeout(ROW_WITHIN_S):
                 await scenario(ground)
-        except Exception as error:  # whatever it was: this row failed, the others still tell
+        except Exception as error:  # noqa: BLE001 (this row failed, the others still tell)
             traceback.print_exc(file=sys.stderr)
             outcome.problem = f"{type(error).__name__}: {error}"[:300]
             await self.close()
@@ -87,7 +87,9 @@ async def run(rows: Sequence[Row]) -> list[Outcome]:
     """Run rows; print what became of them."""
     runner = Runner()
     outcomes = [Outcome(row) for row in rows if row.not_run]
-    proven = await asyncio.to_thread(proofs.run, [row for row in rows if row.tests])
+    proven = await asyncio.to_thread(
+        proofs.run, [row for row in rows if row.tests and not row.not_run]
+    )
     try:
         for row in rows:
             if row.not_run:

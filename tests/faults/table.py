@@ -60,4 +60,3 @@ def last_line(outcomes: Sequence[Outcome]) -> None:
         "slowest_recovery_s": round(max(back), 1) if back else None,
     }
     print(json.dumps(sums), flush=True)
-

@@ -11,7 +11,7 @@ import pytest
 
 from services.chassis import wire
 from services.chassis.clock import SystemClock
-from services.chassis.errors import Refused, Unavailable
+from services.chassis.errors import Unavailable
 from services.chassis.follower import Follower
 from services.chassis.leadership import Leadership
 from services.chassis.ports import Message

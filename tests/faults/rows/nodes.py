@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -80,9 +81,7 @@ async def most_silent(ground: Ground) -> None:
         )
         for line in ground.lines.values():
             line.up()
-        await eventually(
-            lambda: ground.recorded("fleet.silence_cleared", before), ONLINE_WITHIN_S
-        )
+        await eventually(lambda: ground.recorded("fleet.silence_cleared", before), ONLINE_WITHIN_S)
     given_up = ("node.went_offline", "gpu.freed", "instance.died")
     assert not await ground.events(*given_up, after=before), "something was given up"
 
@@ -189,8 +188,7 @@ async def agent_killed(ground: Ground) -> None:
     "asked, then killed; its GPU is free only when it is gone; what outlives even that keeps it",
     "a worker is frozen and told to stop: it cannot hear SIGTERM; the rest by tests",
     tests=(
-        "tests/integration/test_agent.py::"
-        "test_a_process_that_ignores_term_is_killed_with_all_its_children",
+        "tests/integration/test_agent.py::test_a_process_that_ignores_term_is_killed_with_all_its_children",
         "tests/unit/agent/test_agent.py::test_what_will_not_die_keeps_its_gpu",
     ),
 )
@@ -216,7 +214,9 @@ async def will_not_die(ground: Ground) -> None:
     "agent lies: garbage, without end, a byte at a time",
     "what is read is bounded, one node is affected",
     f"a node whose agent answers so, {MAD_S:g} s each way",
-    tests=("tests/integration/test_node_monitor.py::test_a_mad_agent_delays_nobody_and_goes_offline",),
+    tests=(
+        "tests/integration/test_node_monitor.py::test_a_mad_agent_delays_nobody_and_goes_offline",
+    ),
 )
 async def lies(ground: Ground) -> None:
     before, monitor = await ground.head(), ground.process("node_monitor")
@@ -257,9 +257,5 @@ async def reboot(ground: Ground) -> None:
         for worker in lost:
             psutil.Process(worker.pid).kill()
         for worker in lost:
-            await eventually(
-                lambda id_=worker.instance_id: ground.recorded(
-                    "instance.died", before, instance_id=id_
-                ),
-                ONLINE_WITHIN_S,
-            )
+            died = partial(ground.recorded, "instance.died", before, instance_id=worker.instance_id)
+            await eventually(died, ONLINE_WITHIN_S)

@@ -54,6 +54,19 @@ async def test_a_killed_part_is_started_again(supervisor: Supervisor) -> None:
     assert supervisor.restarts == {"sleeper": 1}
 
 
+async def test_a_dropped_part_is_gone_and_may_be_started_with_other_settings(
+    supervisor: Supervisor,
+) -> None:
+    supervisor.start([Part("sleeper", SLEEPS, ENVIRONMENT)])
+    first = supervisor.pid_of("sleeper") or 0
+    await supervisor.drop("sleeper")
+    assert not _lives(first)
+    assert supervisor.pid_of("sleeper") is None
+    supervisor.start([Part("sleeper", SLEEPS, ENVIRONMENT)])
+    assert supervisor.pid_of("sleeper") not in {None, first}
+    assert not supervisor.restarts
+
+
 async def test_stop_ends_a_part_and_what_it_started(supervisor: Supervisor, tmp_path: Path) -> None:
     log = tmp_path / "logs" / "parent.log"
     supervisor.start([Part("parent", ("-c", PARENT), ENVIRONMENT)])
