@@ -30,7 +30,8 @@ from services.journal.records import Command, Entry
 from services.journal.validate import judge
 
 CHAINED = re.compile(r"bare\.chain\(bare\.place.*?unbounded preceding\)", re.DOTALL)
-MIGRATION = Path(__file__).parents[1] / "postgres" / "migrations" / "0001_log.sql"
+_MADE = Path(__file__).parents[1] / "postgres" / "migrations"
+MIGRATIONS = (_MADE / "0001_log.sql", _MADE / "0019_log_time.sql")
 TEXT = "x" * 440
 DATA = f'{{"environment_id":"e","name":"n","description":"{TEXT}"}}'  # 500 bytes with its keys
 META = '{"actor":"bench","occurred_at":"2026-01-01T00:00:00Z","proposer":"gateway"}'
@@ -181,7 +182,8 @@ async def cases(engines: Engines) -> list[Case]:
     """Return every case, on the same PostgreSQL."""
     owner = engines.owner_url()
     connection: Any = await asyncpg.connect(owner)  # type: ignore[no-untyped-call]
-    bare = MIGRATION.read_text().replace("log.", "bare.").replace("schema log", "schema bare")
+    made = "\n".join(path.read_text() for path in MIGRATIONS)
+    bare = made.replace("log.", "bare.").replace("schema log", "schema bare")
     bare = bare.replace("search_path = log", "search_path = bare")
     await connection.execute(CHAINED.sub("''::bytea", bare))
     await connection.close()

@@ -10,6 +10,7 @@ from unittest.mock import patch
 
 from services.alerter import service as alerter
 from services.alerter.settings import Settings as AlerterSettings
+from services.chassis import metering
 from services.chassis.errors import Bug, QuartermasterError
 from services.chassis.folding import Folding
 from services.chassis.health import Health
@@ -193,6 +194,7 @@ def simulated_outside(lines: Lines, load: Load) -> Iterator[None]:
             (deployer, "reveal", lambda *_: _revealed(None)),
             (queue_sampler, "PassiveDeclare", lambda *_, **__: load),
             (alerter, "WebhookDoor", lambda *_, **__: door),
+            (metering, "_METERING", metering._Metering()),  # the dead take nothing back
             (scheduler, "socket", SimpleNamespace(gethostname=lambda: "sim")),
             (scheduler, "os", SimpleNamespace(getpid=lambda: 1)),
         ):
