@@ -28,7 +28,7 @@ Numbers = dict[str, "Scalar"]
 MAX_STARTS = 128  # a pass is bounded; the next one follows at once
 STUCK_AFTER_S = 600.0
 LONGEST_RETRY_S = 300.0
-REPLACE_PATIENCE = 2
+REPLACE_PATIENCE = 2  # times the wait for a free GPU: stopping another's instance costs more
 BEST_LOSERS = 5
 
 
