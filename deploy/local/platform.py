@@ -137,11 +137,13 @@ class Platform:
             await asyncio.to_thread(engines.stop, self.state, immediately=True)
 
     async def _is_well(self, client: httpx2.AsyncClient, name: str) -> bool:
+        """Tell whether a process says that it is well and, where it has a door, opens it."""
         url = f"http://{ports.LOOPBACK}:{self._ports[f'{name}.health']}/"
         try:
-            return (await client.get(url)).status_code == httpx2.codes.OK
+            well = (await client.get(url)).status_code == httpx2.codes.OK
         except httpx2.HTTPError:
             return False
+        return well and (name not in self._ports or ports.answers(self._ports[name]))
 
     async def _watch(self) -> None:
         """Start an engine again that has been gone for a while."""

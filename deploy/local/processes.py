@@ -115,11 +115,15 @@ def kill_orphans_in(directory: Path) -> None:
     _left_after(KILLED_WITHIN_S, orphans)
 
 
-def reap(pid: int) -> None:
-    """Let the kernel forget a child of ours that has ended."""
+def reap(pid: int) -> int | None:
+    """Let the kernel forget a child of ours that has ended; return its exit code, negative: signal.
+
+    None when it still runs or is nobody's child of ours.
+    """
     child = _children.get(pid)
-    if child is not None and child.poll() is not None:
-        del _children[pid]
+    if child is None or child.poll() is None:
+        return None
+    return _children.pop(pid).returncode
 
 
 @atexit.register

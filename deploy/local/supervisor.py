@@ -91,11 +91,11 @@ class Supervisor:
         young = 0
         while True:
             begun = time.monotonic()
-            await ended(recorded.pid)
+            code = await ended(recorded.pid)
             young = young + 1 if time.monotonic() - begun < LIVED_LONG_S else 0
             pause_s = back_off(young)
             self.restarts[part.name] += 1
-            self._say(_obituary(part.name, pause_s, self.log_of(part.name)))
+            self._say(_obituary(part.name, code, pause_s, self.log_of(part.name)))
             await asyncio.sleep(pause_s)
             recorded = self._spawn(part)
 
@@ -141,20 +141,20 @@ def back_off(young: int) -> float:
     return 0.0 if young < 2 else min(LONGEST_BACK_OFF_S, BACK_OFF_S * 2.0 ** (young - 2))  # noqa: PLR2004
 
 
-async def ended(pid: int) -> None:
-    """Return once a child of this process has ended; its body is taken away."""
+async def ended(pid: int) -> int | None:
+    """Return a child's exit code once it has ended, None if unknown; its body is taken away."""
     loop, over = asyncio.get_running_loop(), asyncio.Event()
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
-        return
+        return processes.reap(pid)
     try:
         loop.add_reader(descriptor, over.set)
         await over.wait()
     finally:
         loop.remove_reader(descriptor)
         os.close(descriptor)
-    processes.reap(pid)
+    return processes.reap(pid)
 
 
 async def end(victims: list[psutil.Process], grace_s: float) -> None:
@@ -189,6 +189,12 @@ def _below(process: psutil.Process) -> list[psutil.Process]:
         return []
 
 
-def _obituary(name: str, pause_s: float, log: Path) -> str:
+def _obituary(name: str, code: int | None, pause_s: float, log: Path) -> str:
     when = f"in {pause_s:.2g} s" if pause_s else "now"
-    return f"{name} ended and is started again {when}; its log is {log}"
+    return f"{name} {_how(code)} and is started again {when}; its log is {log}"
+
+
+def _how(code: int | None) -> str:
+    if code is None:
+        return "ended"
+    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
