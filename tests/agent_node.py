@@ -170,7 +170,7 @@ class AgentNode:
                 self.end(signal.SIGTERM)
             except subprocess.TimeoutExpired:
                 self.end(signal.SIGKILL)
-        workers = self.workers()
-        for worker in workers:
+        for worker in self.workers():
             worker.kill()
-        psutil.wait_procs(workers, DEADLINE_S)
+        # Not until init has reaped them too, which may take seconds.
+        wait_for(lambda: not self.workers(), "the end of the workers")

@@ -1,4 +1,7 @@
-"""What a running fleet answers: what came of a death, what an old client asks, and no secret."""
+"""What a running fleet tells whoever asks, and a collector that never does; never a secret.
+
+One fleet for all of it: what came of a death, an old client's calls, one trace through all services.
+"""
 
 from __future__ import annotations
 
@@ -6,32 +9,59 @@ import asyncio
 import gzip
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from deploy.grafana.metrics import METRICS
+from deploy.prometheus.rules import RULES
 from services.chassis.database import connect_pool
+from tests.e2e import old_client
 from tests.e2e.fleet import eventually, started
+from tests.metrics_store import BINARY, a_store, panel_queries
+from tests.otlp import Collected, Span, a_collector
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from tests.e2e.fleet import Fleet
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(240)
 
 REPLACED_WITHIN_S = 45.0
 CANARY = "canary-9f27-must-not-be-read"
 TABLES = """
 select schemaname, tablename from pg_tables
  where schemaname not in ('pg_catalog', 'information_schema')"""
+SENT = "send qm.proposed"
 COMMAND = "from services.cli.service import main; main()"
 
 
+@dataclass
+class Told:
+    """What arrived at the collector, and what must not have."""
+
+    collected: Collected
+    secrets: list[str]
+
+
 @pytest.fixture(scope="module")
-async def fleet() -> AsyncIterator[Fleet]:
+def collected() -> Iterator[Collected]:
+    """Take what every process tells from its start to its end."""
+    with a_collector() as collected, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collected.url)
+        environment.setenv("OTEL_METRIC_EXPORT_INTERVAL", "2000")
+        environment.setenv("OTEL_BSP_SCHEDULE_DELAY", "500")
+        yield collected
+
+
+@pytest.fixture(scope="module")
+async def fleet(collected: Collected) -> AsyncIterator[Fleet]:
+    assert collected.url
     async with started() as running:
+        await _say_secrets(running)
         yield running
 
 
@@ -41,6 +71,14 @@ async def killed(fleet: Fleet) -> str:
     instance_id = await fleet.kill_worker("node-1")
     await eventually(lambda: fleet.is_replaced(instance_id), REPLACED_WITHIN_S)
     return instance_id
+
+
+@pytest.fixture(scope="module")
+async def told(fleet: Fleet, killed: str, collected: Collected) -> Told:
+    """Everything that was told by now: every metric at least twice, for rates need two."""
+    del killed  # so that rates of starts have a rise
+    await _until_told(collected)
+    return Told(collected, _secrets(fleet))
 
 
 async def _death(fleet: Fleet, instance_id: str) -> dict[str, Any]:
@@ -141,72 +179,7 @@ def _positions(effects: list[dict[str, Any]]) -> list[int]:
 
 
 async def test_a_client_of_the_first_platform_finds_all_it_knew(fleet: Fleet) -> None:
-    """Every call of rows S0.1 to S0.12, by HTTP alone and in the old words."""
-    env = (await fleet.api("POST", "/environments", json={"name": "old"}))["data"]
-    environment = f"/environments/{env['id']}"
-    changed = await fleet.api("PUT", environment, json={"name": "old", "description": "renamed"})
-    assert changed["data"]["description"] == "renamed"
-    body = {
-        "name": "old-model",
-        "environment_id": env["id"],
-        "rabbitmq_host": "127.0.0.1",
-        "rabbitmq_port": 15672,
-        "rabbitmq_vhost": "/",
-        "rabbitmq_queue_name": "old",
-        "rabbitmq_username": "reader",
-        "rabbitmq_password": CANARY,
-        "average_inference_time": 2.0,
-    }
-    model = (await fleet.api("POST", "/models", json=body))["data"]
-    assert {name: model[name] for name in body if name != "rabbitmq_password"} == {
-        name: value for name, value in body.items() if name != "rabbitmq_password"
-    }
-    assert CANARY not in str(model)
-    listed = await fleet.api("GET", f"{environment}/models")
-    assert [each["id"] for each in listed["data"]["items"]] == [model["id"]]
-    await _asks_for_queues_and_strategies(fleet)
-    await _asks_for_nodes(fleet)
-    await fleet.api("DELETE", f"/models/{model['id']}")
-    await fleet.api("DELETE", environment)
-    gone = await fleet.http.get(environment)
-    assert gone.status_code == 404
-    assert gone.json()["title"]
-
-
-async def _asks_for_queues_and_strategies(fleet: Fleet) -> None:
-    model_id = fleet.models["painter"]
-    queues = (await fleet.api("GET", "/queues"))["data"]["items"]
-    assert model_id in {queue["model_id"] for queue in queues}
-    assert (await fleet.api("GET", f"/queues/{model_id}"))["data"]["model_id"] == model_id
-    history = (await fleet.api("GET", f"/queues/{model_id}/history?limit=3"))["data"]["items"]
-    assert 0 < len(history) <= 3
-    (strategy,) = (await fleet.api("GET", "/scheduling-strategies"))["data"]["items"]
-    where = f"/scheduling-strategies/{strategy['id']}"
-    off = await fleet.api("POST", f"{where}/deactivate")
-    assert (await fleet.api("GET", f"{where}?min_position={off['position']}"))["data"][
-        "active"
-    ] is False
-    await fleet.api("POST", f"{where}/activate")
-
-
-async def _asks_for_nodes(fleet: Fleet) -> None:
-    nodes = (await fleet.api("GET", "/nodes"))["data"]["items"]
-    deployed = (await fleet.api("GET", "/deployments/status"))["data"]["items"]
-    assert {node["id"] for node in nodes} == {each["node_id"] for each in deployed}
-    node = next(each for each in nodes if each["name"] == "node-1")
-    where = f"/nodes/{node['id']}"
-    for what in ("status", "models", "gpus"):
-        assert (await fleet.api("GET", f"{where}/{what}"))["data"]
-    beat = await fleet.http.post(f"{where}/heartbeat", json={})
-    assert beat.is_success, beat.text
-    asked = {"model_name": "painter", "gpu_id": 1, "config": {}}
-    begun = await fleet.http.post(f"{where}/models/start", json=asked)
-    assert begun.status_code == 202, begun.text
-    refused = await fleet.http.post(f"{where}/models/start", json={"model_name": "nobody"})
-    assert refused.status_code == 422
-    assert refused.json()["errors"][0]["field"] == "model_name"
-    killed = await fleet.http.post(f"{where}/kill-process", json={"pid": 4_000_000})
-    assert killed.status_code == 202, killed.text
+    await old_client.asks_for_everything(fleet, CANARY)
 
 
 async def test_the_door_says_who_it_is_and_describes_itself(fleet: Fleet) -> None:
@@ -253,3 +226,118 @@ def _holds(path: Path) -> bool:
     if path.suffix == ".gz":
         data = gzip.decompress(data)
     return CANARY.encode() in data
+
+
+async def _until_told(collected: Collected) -> None:
+    """Return when every metric that is asked about has come twice."""
+
+    def missing() -> list[str]:
+        return [each.name for each in METRICS if len(collected.points.get(each.name, ())) < 2]
+
+    for _ in range(200):
+        if not missing():
+            return
+        await asyncio.sleep(0.2)
+    raise AssertionError(f"never told: {missing()}, but {sorted(collected.points)}")
+
+
+async def _say_secrets(fleet: Fleet) -> None:
+    """Send what nobody else may read by every way in."""
+    await fleet.api("PATCH", f"/models/{fleet.models['painter']}", json={"description": "changed"})
+    base = fleet.platform.gateway_url
+    form = {"username": "somebody", "password": CANARY}
+    await fleet.http.post(f"{base}/auth/jwt/login", data=form)
+    await fleet.http.get(f"{base}/api/v1/models?token={CANARY}")
+    await fleet.http.get("/models", headers={"X-API-Key": f"qmk_{CANARY}"})
+    await fleet.http.get("/models", headers={"Authorization": f"Bearer {CANARY}"})
+
+
+def _secrets(fleet: Fleet) -> list[str]:
+    credentials = fleet.engines.credentials
+    return [
+        CANARY,
+        fleet.platform.api_token,
+        fleet.platform.agent_token,
+        *credentials.broker.values(),
+        *credentials.database.values(),
+    ]
+
+
+def _ancestors(trace: list[Span], span: Span) -> list[tuple[str, str]]:
+    """Return what led to a span, itself first, but for the steps inside of the HTTP framework."""
+    by_id = {each.span_id: each for each in trace}
+    found: list[tuple[str, str]] = []
+    at: Span | None = span
+    while at is not None:
+        if not at.name.startswith("fastapi."):
+            found.append((at.service, at.name))
+        at = by_id.get(at.parent_id)
+    return found
+
+
+async def test_one_trace_leads_from_a_command_to_the_worker_it_starts(
+    fleet: Fleet, told: Told
+) -> None:
+    """Every model's command to its first; the one that replaces it later has a longer way."""
+    whole = [
+        ("agent", "start worker"),
+        ("agent", "POST /instances"),
+        ("deployer", "POST"),
+        ("deployer", "start on node"),
+        ("scheduler", SENT),
+        ("scheduler", "decide instance.start_requested"),
+        ("gateway", SENT),
+        ("gateway", "POST /api/v1/models"),
+    ]
+    traced = {
+        start.trace_id
+        for start in told.collected.spans
+        if start.name == "start worker"
+        and _ancestors(told.collected.trace(start.trace_id), start) == whole
+    }
+    assert len(traced) >= len(fleet.models)
+
+
+async def test_the_journal_appends_in_the_trace_of_who_proposed(told: Told) -> None:
+    appends = [s for s in told.collected.spans if s.name == "process journal.proposed"]
+    assert {span.service for span in appends} == {"journal"}
+    sent = {span.span_id: span for span in told.collected.spans if span.name == SENT}
+    assert {"gateway", "scheduler", "deployer"} <= {
+        sent[span.parent_id].service for span in appends if span.parent_id in sent
+    }
+    told_of = appends[0].attributes
+    assert told_of["messaging.system"] == "rabbitmq"
+    assert told_of["messaging.operation.type"] == "process"
+
+
+async def test_log_lines_say_which_trace_they_belong_to(told: Told) -> None:
+    lines = [line for line in told.collected.logs if line["service"] == "agent"]
+    start = next(line for line in lines if line["body"] == "start")
+    names = {(s.service, s.name) for s in told.collected.trace(start["trace_id"])}
+    assert ("gateway", "POST /api/v1/models") in names
+
+
+async def test_no_secret_leaves_by_this_door(told: Told) -> None:
+    assert len(told.collected.bodies) > 10
+    for secret in told.secrets:
+        assert not any(secret.encode() in body for body in told.collected.bodies)
+
+
+async def test_everything_that_dashboards_and_rules_ask_about_is_really_told(told: Told) -> None:
+    for metric in METRICS:
+        unit, kind = told.collected.units[metric.name]
+        assert (unit, kind) == (metric.unit, metric.kind), metric.name
+        points = told.collected.points[metric.name]
+        for attribute in ("service.name", *metric.attributes):
+            assert any(attribute in point for point in points), (metric.name, attribute)
+
+
+if BINARY is not None:  # without a metrics store here, the test above is what there is
+
+    async def test_every_panel_and_every_rule_gets_an_answer_of_a_metrics_store(told: Told) -> None:
+        async with a_store(BINARY) as store:
+            await store.take(told.collected.metrics)
+            for board, title, expression in panel_queries():
+                assert await store.ask(expression), f"{board}: {title}: {expression}"
+            for rule in RULES:
+                await store.ask(rule.when)

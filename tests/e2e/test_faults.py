@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(120)
 
-REQUESTS, OVER_S = 16, 2.0
+REQUESTS, OVER_S = 16, 1.2
 BEFORE = 4  # served when the part dies
 BACK_WITHIN_S = 10.0
 SERVED_WITHIN_S = 30.0
@@ -49,11 +49,9 @@ async def test_a_killed_part_loses_nothing_and_control_is_back(fleet: Fleet, par
         await eventually(lambda: fleet.recorded("lease.acquired", before, name=part), BACK_WITHIN_S)
 
 
-@pytest.mark.parametrize("how", ["killed", "restarted"])
-async def test_a_broker_that_ends_loses_nothing_and_control_is_back(fleet: Fleet, how: str) -> None:
-    broker = engines.rabbitmq(fleet.state)
-    end = broker.kill if how == "killed" else broker.stop
-    await _survives(fleet, f"rabbitmq-{how}", _threaded(end), _starting_engines(fleet))
+async def test_a_restarted_broker_loses_nothing_and_control_is_back(fleet: Fleet) -> None:
+    stop = engines.rabbitmq(fleet.state).stop
+    await _survives(fleet, "rabbitmq-restarted", _threaded(stop), _starting_engines(fleet))
 
 
 @pytest.mark.parametrize("how", ["killed", "restarted"])
@@ -81,7 +79,9 @@ async def test_an_alerter_that_was_killed_alerts_again(fleet: Fleet) -> None:
     )
 
 
-async def test_services_started_while_the_broker_is_down_are_back_in_time(fleet: Fleet) -> None:
+async def test_services_started_while_a_killed_broker_is_down_are_back_with_it(
+    fleet: Fleet,
+) -> None:
     broker, supervisor = engines.rabbitmq(fleet.state), fleet.platform.supervisor
     before = supervisor.restarts["scheduler"]
 

@@ -24,6 +24,14 @@ def node(tmp_path):
     made.close()
 
 
+@pytest.fixture(scope="module")
+def refusing(tmp_path_factory):
+    """One agent for all who are refused: they leave nothing behind."""
+    made = AgentNode(tmp_path_factory.mktemp("refusing")).start()
+    yield made
+    made.close()
+
+
 def problem(answer, status):
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
@@ -356,24 +364,24 @@ def test_two_agents_never_share_a_directory(node):
         ),
     ],
 )
-def test_a_bad_start_is_refused_with_its_field(node, change, status, code, field):
-    body = node.command("i-1", **({"gpu": change["gpu"]} if "gpu" in change else {}))
+def test_a_bad_start_is_refused_with_its_field(refusing, change, status, code, field):
+    body = refusing.command("i-1", **({"gpu": change["gpu"]} if "gpu" in change else {}))
     body |= {name: value for name, value in change.items() if name != "gpu"}
-    refused = problem(node.http.post("/instances", json=body), status)
+    refused = problem(refusing.http.post("/instances", json=body), status)
     assert refused["code"] == code
     assert field in [error["field"] for error in refused["errors"]]
-    assert node.workers() == []
+    assert refusing.workers() == []
 
 
-def test_no_route_but_health_opens_without_the_token(node):
+def test_no_route_but_health_opens_without_the_token(refusing):
     for path in ("/status", "/gpus", "/instances", "/models", "/docs", "/openapi.json"):
         for header in ("", "Bearer wrong", "Basic x"):
-            answer = node.http.get(path, headers={"authorization": header})
+            answer = refusing.http.get(path, headers={"authorization": header})
             assert problem(answer, 401)["code"] == "unauthorized"
-    assert node.http.get("/health", headers={"authorization": ""}).status_code == 200
+    assert refusing.http.get("/health", headers={"authorization": ""}).status_code == 200
 
 
-def test_a_body_over_a_mebibyte_is_refused(node):
+def test_a_body_over_a_mebibyte_is_refused(refusing):
     headers = {"content-type": "application/json"}
-    answer = node.http.post("/instances", content=b" " * (1 << 20) + b"{}", headers=headers)
+    answer = refusing.http.post("/instances", content=b" " * (1 << 20) + b"{}", headers=headers)
     assert answer.status_code == 413

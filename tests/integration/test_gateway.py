@@ -16,6 +16,7 @@ from contracts.events.node import NodeHeartbeat, NodeRegistered, ProcessKillAske
 from contracts.types import SecretRef
 from services.chassis import secrets
 from services.chassis.errors import Bug, Unavailable
+from services.gateway.handlers import commands
 from services.gateway.routes import check_declared, environments
 from tests.gateway_door import BEARER, TOKEN, Door, a_door, a_model, a_node, settings
 from tests.in_memory import until
@@ -311,7 +312,10 @@ async def test_a_refused_command_leaves_its_key_free(door: Door):
     assert not door.keys.rows
 
 
-async def test_what_others_recorded_meanwhile_is_folded_and_decided_again(door: Door):
+async def test_what_others_recorded_meanwhile_is_folded_and_decided_again(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(commands, "NEWS_S", 0.02)  # news that never comes: nobody was faster
     id_ = await door.an_environment("one")
     door.state.versions[f"environment/{id_}"] = 0  # as if another gateway had been faster
     answer = await door.client.patch(f"/api/v1/environments/{id_}", json={"description": "x"})

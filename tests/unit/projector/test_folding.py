@@ -13,7 +13,7 @@ from tests.recorded import recorded
 from tests.unit.projector.tables import MemoryLog, MemoryTables, projected
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(said=HISTORY)
 async def test_batches_of_one_seven_and_a_thousand_make_the_same_rows(said):
     events = recorded(said)
@@ -22,7 +22,7 @@ async def test_batches_of_one_seven_and_a_thousand_make_the_same_rows(said):
         assert (await projected(events, batch=batch)).whole() == whole
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(said=HISTORY)
 async def test_the_versions_of_a_row_leave_no_gap_and_never_overlap(said):
     tables = await projected(recorded(said))
@@ -35,7 +35,7 @@ async def test_the_versions_of_a_row_leave_no_gap_and_never_overlap(said):
             assert ends.get(key, position) <= position
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(said=HISTORY, at=st.integers(0, 60))
 async def test_any_earlier_state_can_be_read_back_from_rows_and_their_versions(said, at):
     events = recorded(said)
