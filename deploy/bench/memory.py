@@ -15,7 +15,7 @@ import httpx2
 
 from deploy.bench import as_of, explaining
 from deploy.bench.engines import fresh_engines, service
-from deploy.bench.lifetime import live
+from deploy.bench.lifetime import MIXES, live
 from deploy.bench.rebuild import projected, rebuilt
 from deploy.bench.restart import Trials
 from deploy.bench.sizes import Sizes, sizes
@@ -46,21 +46,21 @@ class Found:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Fill a log, then measure everything on it; `events=N`: its length."""
+    """Fill a log, then measure everything on it; `events=N`: its length; `mix=busy`: more facts."""
     given = dict(argument.split("=", 1) for argument in arguments)
-    events = int(given.get("events", EVENTS))
+    events, mix = int(given.get("events", EVENTS)), given.get("mix", "ordinary")
     with fresh_engines() as engines:
-        _report(events, asyncio.run(_measure(engines, events)))
+        _report(events, mix, asyncio.run(_measure(engines, events, mix)))
 
 
-async def _measure(engines: Engines, events: int) -> Found:
+async def _measure(engines: Engines, events: int, mix: str) -> Found:
     await bus.declare(engines.amqp_url("journal"))
     journal = await connect_pool(
         engines.urls("journal")["QM_DATABASE_URL"], service="bench", max_size=2
     )
     log = PostgresLog(journal)
     say(f"appending {events:,} events")
-    await live(journal, events)
+    await live(journal, events, MIXES[mix])
     head = await log.head()
     await log.move_cursor(0, head.position, head.event_id or "")
     projected_s, rebuilt_s = await _read_models(engines, log)
@@ -148,7 +148,7 @@ async def _answers(url: str) -> None:
                 await asyncio.sleep(0.5)
 
 
-def _report(events: int, found: Found) -> None:
+def _report(events: int, mix: str, found: Found) -> None:
     explained = explaining.numbers(found.explained)
     every = [
         took for cost in found.explained.values() for took in cost.now + cost.then + cost.first
@@ -158,7 +158,7 @@ def _report(events: int, found: Found) -> None:
     show("Explanations (ms)", explaining.COLUMNS, explaining.rows(found.explained))
     rebuild_s, restart_s = middle(found.rebuilt_s), middle(found.restart_snapshot_s)
     show(
-        f"The memory of {events:,} events",
+        f"The memory of {events:,} events, {mix} mix: {MIXES[mix].facts:.0f} % facts",
         ("what", "value"),
         [
             ("first projection (events/s)", events / found.projected_s),
@@ -175,6 +175,7 @@ def _report(events: int, found: Found) -> None:
     last_line(
         {
             "events": events,
+            "mix": mix,
             "rebuild_events_per_s": round(events / rebuild_s),
             "projected_events_per_s": round(events / found.projected_s),
             "restart_s_snapshot": round(restart_s, 2),

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from contracts.events.control import RebuildAsked
 from deploy.bench.engines import fresh_engines
-from deploy.bench.lifetime import live
+from deploy.bench.lifetime import MIXES, live
 from deploy.bench.lives import command
 from deploy.bench.restart import fill
 from deploy.bench.table import last_line, middle, show
@@ -24,7 +24,7 @@ PHASES = ("building", "indexing", "comparing", "swapping")
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Fill a log, project it, rebuild; `events=N`: its length; `mix=churn`: half of it facts."""
+    """Fill a log, project it, rebuild; `events=N`: its length; `mix=busy|churn`: more facts."""
     given = dict(argument.split("=", 1) for argument in arguments)
     with fresh_engines() as engines:
         asyncio.run(run(engines, int(given.get("events", EVENTS)), given.get("mix", "ordinary")))
@@ -36,7 +36,7 @@ async def run(engines: Engines, events: int, mix: str) -> None:
         engines.urls("journal")["QM_DATABASE_URL"], service="bench", max_size=2
     )
     log = PostgresLog(journal)
-    await (fill(log, events) if mix == "churn" else live(journal, events))
+    await (fill(log, events) if mix == "churn" else live(journal, events, MIXES[mix]))
     url = engines.urls("projector")["QM_DATABASE_URL"]
     database = await connect_pool(url, service="projector", max_size=6, command_timeout_s=600)
     projected_s = await projected(database)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,10 +116,16 @@ class PostgresBuilds:
             for model in models
             if not sealed or model not in self._forgetful or model in self._trimmed
         ]
-        rows = await self._database.fetch(
-            _QUERIES["differences"], build.number, compared, self._trimmed, sealed
+        # Two at a time: each looks at one moment, and no row of one model is compared with another.
+        halves = await asyncio.gather(
+            *(
+                self._database.fetch(
+                    _QUERIES["differences"], build.number, half, self._trimmed, sealed
+                )
+                for half in (compared[::2], compared[1::2])
+            )
         )
-        return [_difference(row, models) for row in rows]
+        return [_difference(row, models) for rows in halves for row in rows]
 
     async def swap_in(
         self, build: Build, differences: Sequence[Difference], *, rewound: bool

@@ -150,9 +150,12 @@ def _closed_lines(closed: Sequence[Closed]) -> Iterator[str]:
 
 
 def _entry_lines(entries: Sequence[Entry]) -> Iterator[str]:
+    last, when = None, ""
     for key, position, at, row in entries:
+        if at is not last:  # an event has several entries
+            last, when = at, moment(at)
         cell = _json_cell(orjson.dumps(row)) if row else "{}"
-        yield f"{_cell(key)}\t{position}\t{moment(at)}\t{cell}\n"
+        yield f"{_cell(key)}\t{position}\t{when}\t{cell}\n"
 
 
 def _json_cell(raw: bytes) -> str:
