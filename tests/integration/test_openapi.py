@@ -29,6 +29,7 @@ CHECKS = [
     content_type_conformance,
     response_schema_conformance,
 ]
+UNAUTHORIZED = 401
 PAGE = {"items": [], "next_cursor": None}
 
 
@@ -110,6 +111,8 @@ async def test_every_example_of_a_request_is_taken_as_it_stands(served: Served, 
 
 
 def _try(operation: Any, url: str) -> None:
+    is_public = operation.definition.raw["x-permission"] == "public"
+
     @settings(
         max_examples=EXAMPLES,
         deadline=None,
@@ -120,13 +123,17 @@ def _try(operation: Any, url: str) -> None:
     )
     @given(case=operation.as_strategy())
     def whatever_the_schema_allows(case: Any) -> None:
-        response = case.call(base_url=url, headers=BEARER, timeout=20)
-        case.validate_response(response, checks=CHECKS)
+        known = case.call(base_url=url, headers=BEARER, timeout=20)
+        case.validate_response(known, checks=CHECKS)
+        stranger = case.call(base_url=url, timeout=20)
+        case.validate_response(stranger, checks=CHECKS)
+        assert is_public or stranger.status_code == UNAUTHORIZED
 
     whatever_the_schema_allows()
 
 
 async def test_whatever_the_description_allows_is_answered_as_it_says(served: Served, document):
+    """To whoever is known, and to strangers."""
     schema = schemathesis.openapi.from_dict(document)
     for found in schema.get_all_operations():
         await asyncio.to_thread(_try, found.ok(), served.url)
