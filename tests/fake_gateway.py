@@ -80,6 +80,58 @@ def an_event(position: int = 100, **other: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def a_rule(rule: str = "node_offline", **other: Any) -> dict[str, Any]:
+    bound = {"default": 30, "least": 0, "most": 86400.0, "about": "Longer where it comes and goes."}
+    return {
+        "rule": rule, "about": "A node's agent does not answer.", "enabled": True,
+        "limits": {"calm_s": 60}, "bounds": {"calm_s": bound}, **other,
+    }  # fmt: skip
+
+
+def a_delivery(position: int = 80, **other: Any) -> dict[str, Any]:
+    message = {"message_id": "msg-1", "alert_id": "node_offline:nod-2:5", "at": at(4),
+               "message_type": "alert.raised", "subject": "nod-1", "data": {}}  # fmt: skip
+    return {
+        "position": position, "at": at(3), "message_id": "msg-1", "attempt": 2,
+        "alert_id": "node_offline:nod-2:5", "state": "given_up", "status_code": 500,
+        "error": "it answered 500", "asked": None, "message": message, **other,
+    }  # fmt: skip
+
+
+ADMINISTERED: dict[str, Any] = {
+    "/accounts": [
+        {"id": "acc-1", "username": "ann", "role": "admin", "created_at": at(90),
+         "updated_at": at(90), "version": 1},
+        {"id": "acc-2", "username": "bob", "role": "viewer", "created_at": at(60),
+         "updated_at": at(30), "version": 2},
+    ],
+    "/keys": [
+        {"id": "key-1", "name": "ci", "role": "operator", "permissions": ["read", "operate"],
+         "expires_at": at(-60 * 24 * 3), "created_by": "acc-2", "created_at": at(20)},
+        {"id": "key-2", "name": "old", "role": "agent", "permissions": ["heartbeat"],
+         "expires_at": at(1), "created_by": None, "created_at": at(99)},
+    ],
+    "/alerts/rules": [a_rule(), a_rule("gpu_quarantined", limits={}, bounds={}, enabled=False)],
+    "/alerts/silences": [
+        {"id": "sil-1", "rule": "node_offline", "subject": "nod-1", "because": "new fans",
+         "until": at(-45), "created_at": at(15)}
+    ],
+    "/webhooks": [{"id": "whk-1", "url": "https://alerts.example/hook", "kind": "standard",
+                   "has_secret": True, "created_at": at(60), "version": 1}],
+    "/webhooks/whk-1/deliveries": [
+        a_delivery(82, message_id="test-1", message={"message_type": "alert.test"}, attempt=1,
+                   state="delivered", status_code=204, error=None),
+        a_delivery(81), a_delivery(80, attempt=1, state="failing"),
+    ],
+}  # fmt: skip
+ADMINISTERED |= {
+    "/accounts/acc-2": ADMINISTERED["/accounts"][1],
+    "/keys/key-1": ADMINISTERED["/keys"][0],
+    "/alerts/rules/node_offline": a_rule(),
+    "/webhooks/whk-1": ADMINISTERED["/webhooks"][0],
+}
+
+
 EXPLANATION = {
     "kind": "model", "id": "mdl-1", "name": "llama", "status": "serving", "position": 100,
     "at": at(0), "sentence": "llama has 1 instance and wants another.", "tried": 9,
@@ -131,9 +183,9 @@ class FakeGateway:
                          "severity": "critical", "summary": "node gpu-2 is offline",
                          "subject": "nod-2", "raised_at": at(4), "resolved_at": None,
                          "raised_position": 60, "deliveries": {}, "evidence": {"silent_s": 99}}],
-            "/webhooks": [],
             "/events": [an_event(position) for position in range(1, 101)],
             "/explain/model/mdl-1": EXPLANATION,
+            **ADMINISTERED,
         }  # fmt: skip
         self.asked: list[tuple[str, dict[str, str]]] = []
         self.done: list[tuple[str, str, Any, str | None]] = []

@@ -14,14 +14,15 @@ from playwright.async_api import async_playwright, expect
 from deploy.local.chromium import find_or_get
 from services.chassis.clock import SystemClock
 from services.chassis.http import serve
-from services.console.adapters.gateway import Told
+from services.console.adapters.gateway import Answer, Told
 from services.console.routes import application
 from tests.fake_gateway import TOKEN, FakeGateway, an_event
 from tests.unit.console.door import ASSETS, a_house
 
 expect.set_options(timeout=20_000)  # a machine may be busy
 PAGES = ("/", "/environments", "/models", "/nodes", "/deployments", "/scheduling", "/events",
-         "/alerts", "/models/mdl-1", "/nodes/nod-1", "/gpus/GPU-0", "/instances/i-1")  # fmt: skip
+         "/alerts", "/models/mdl-1", "/nodes/nod-1", "/gpus/GPU-0", "/instances/i-1",
+         "/accounts", "/keys", "/rules", "/webhooks/whk-1", "/accounts?as_of=50")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +122,7 @@ async def test_the_keyboard_finds_and_goes_everywhere(page, url):
     await expect(page.locator("#hits [aria-selected=true]")).to_contain_text("llama")
     await page.keyboard.press("Enter")
     await expect(page.locator("h1")).to_have_text("llama")
+    await page.wait_for_load_state()
     await page.keyboard.press("g")
     await page.keyboard.press("n")
     await expect(page.locator("h1")).to_have_text("Nodes")
@@ -142,3 +144,55 @@ async def test_the_theme_is_the_systems_until_it_is_chosen_and_then_kept(page, u
 async def test_the_large_chart_is_drawn(page, url):
     await page.goto(f"{url}/models/mdl-1")
     await expect(page.locator("#chart canvas")).to_be_visible()
+
+
+async def test_a_page_that_takes_long_is_painted_before_it_is_there(page, url, gateway):
+    read, ready = gateway.read, asyncio.Event()
+
+    async def slow(*args):
+        await ready.wait()
+        return await read(*args)
+
+    gateway.read = slow
+    await page.goto(url, wait_until="commit")
+    await expect(page.locator("#early .side")).to_be_visible()
+    ready.set()
+    await expect(page.locator("#fleet-h")).to_be_visible()
+    await expect(page.locator("#early")).to_have_count(0)
+    assert await page.title() == "Dashboard · Quartermaster"
+
+
+async def test_an_account_is_made_and_closed(page, url, gateway):
+    await page.goto(f"{url}/accounts")
+    await page.click("text=New account")
+    await page.fill("#dialog [name=username]", "eve")
+    await page.fill("#dialog [name=password]", "correct horse battery")
+    await page.select_option("#dialog [name=role]", "operator")
+    await page.click("#dialog button.primary")
+    await expect(page.locator("[data-done]")).to_contain_text("Made.")
+    await page.click("#acc-acc-2 >> text=Close")
+    await expect(page.locator("#dialog")).to_contain_text("Close the account bob?")
+    await page.click("#dialog button.grave")
+    await expect(page.locator("[data-done]")).to_contain_text("Closed.")
+    assert [each[:2] for each in gateway.done] == [
+        ("POST", "/auth/register"),
+        ("DELETE", "/accounts/acc-2"),
+    ]
+
+
+async def test_a_key_is_shown_once_and_a_message_sent_again(page, url, gateway):
+    gateway.answers = [Answer(201, {"id": "key-9", "key": "qmk_once"}, 101)]
+    await page.goto(f"{url}/keys")
+    await page.click("text=New API key")
+    await page.fill("#dialog [name=name]", "ci2")
+    await page.check("#dialog [name='permissions.read']")
+    await page.click("#dialog button.primary")
+    await expect(page.locator("#dialog .secret")).to_have_text("qmk_once")
+    await page.click("text=I have kept it")
+    await expect(page.locator("#key-1")).to_be_visible()
+    assert "qmk_once" not in await page.content()
+    await page.goto(f"{url}/webhooks/whk-1")
+    await page.click("text=Send again")
+    await page.click("#dialog button.primary")
+    await expect(page.locator("[data-done]")).to_contain_text("its delivery appears below")
+    assert gateway.done[-1][1] == "/webhooks/whk-1/deliveries/msg-1/resend"

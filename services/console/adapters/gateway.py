@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 PATIENCE_S, CONNECT_S = 20.0, 2.0
 SILENCE_S = 90.0  # the gateway says something in every silence, far more often
 _BAD = 400
+BESIDE = "/auth/"
 _FORM = "application/x-www-form-urlencoded"
 
 
@@ -83,12 +84,16 @@ class Gateway:
     async def command(
         self, caller: Caller, method: str, path: str, body: Any = None, key: str | None = None
     ) -> Answer:
-        """Return what a command came to; the same `key` again is the same command."""
+        """Return what a command came to; the same `key` again is the same command.
+
+        path: below the API, or of the door beside it, /auth.
+        """
         headers = {"idempotency-key": key} if key else {}
         content = None if body is None else orjson.dumps(body)
         if content is not None:
             headers["content-type"] = "application/json"
-        return await self._ask(method, self._api + path, caller, content=content, headers=headers)
+        place = path if path.startswith(BESIDE) else self._api + path
+        return await self._ask(method, place, caller, content=content, headers=headers)
 
     async def login(self, caller: Caller, username: str, password: str) -> Answer:
         """Exchange a name and a password for tokens."""
@@ -142,7 +147,11 @@ class Gateway:
                 call.status = response.status_code
         except (httpx2.HTTPError, OSError) as error:
             raise Unavailable("the gateway does not answer") from error
-        return _answer(response.status_code, response.content)
+        answer = _answer(response.status_code, response.content)
+        told = response.headers.get("qm-position", "")
+        if answer.position is None and told.isdecimal():
+            return replace(answer, position=int(told))  # the door answers without an envelope
+        return answer
 
 
 async def _told(lines: AsyncIterator[str]) -> AsyncIterator[Told]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from services.console.decide import administering
 from services.console.decide import fields as f
+from services.console.decide.action import Action
 from services.console.decide.forms import Field
 
 if TYPE_CHECKING:
@@ -18,6 +20,10 @@ FOLDERS = {
     "instance": "instances",
     "strategy": "scheduling-strategies",
     "webhook": "webhooks",
+    "account": "accounts",
+    "key": "keys",
+    "silence": "alerts/silences",
+    "rule": "alerts/rules",
 }
 LISTS = {
     "environment": "/environments",
@@ -26,45 +32,13 @@ LISTS = {
     "instance": "/deployments",
     "strategy": "/scheduling",
     "webhook": "/alerts",
+    "account": "/accounts",
+    "key": "/keys",
+    "silence": "/alerts",
+    "rule": "/rules",
 }
 NEW = "new"
-
-
-@dataclass(frozen=True)
-class Action:
-    """What a button does: asked first, with what follows from it, then one command.
-
-    path: below the API; `{id}`, what the thing holds, and fields can stand in it. fixed: what
-    the body holds besides the fields; prefill: fields begin with what the thing holds.
-    """
-
-    code: str
-    button: str
-    title: str
-    follows: str
-    method: str
-    path: str
-    permission: str = "operate"
-    fields: Sequence[Field] = ()
-    fixed: Mapping[str, Any] | None = None
-    is_grave: bool = False
-    prefill: bool = False
-    also_stops: bool = False
-
-    @property
-    def kind(self) -> str:
-        """What it is done to."""
-        return self.code.partition(".")[0]
-
-    @property
-    def is_new(self) -> bool:
-        """Whether it makes something rather than changing what is there."""
-        return self.code.endswith(".create")
-
-    @property
-    def ends(self) -> bool:
-        """Whether nothing is there any more afterwards."""
-        return self.code.endswith(".delete")
+KNOWN = "known"  # whoever is logged in
 
 
 def _crud(
@@ -124,14 +98,8 @@ _ALL = (
     Action("strategy.deactivate", "Deactivate", "Deactivate {name}?",
            "It decides nothing from then on. What runs goes on running.", "POST",
            "/scheduling-strategies/{id}/deactivate", is_grave=True),
-    Action("webhook.create", "New webhook", "New webhook",
-           "Every alert is sent there, signed. The signing secret is shown once.", "POST",
-           "/webhooks", "admin", (Field("url", "Address", required=True),)),
-    Action("webhook.delete", "Delete", "Delete the webhook {url}?",
-           "No alert is sent there any more.", "DELETE", "/webhooks/{id}", "admin",
-           is_grave=True),
 )  # fmt: skip
-ACTIONS = {each.code: each for each in _ALL}
+ACTIONS = {each.code: each for each in (*_ALL, *administering.ALL)}
 
 
 class _Known(dict[str, Any]):
@@ -161,12 +129,15 @@ def offered(
     if is_past:
         return []
     may = [ACTIONS[code] for code in codes]
-    return [each for each in may if permissions is None or each.permission in permissions]
+    if permissions is None:
+        return may
+    return [each for each in may if each.permission in (KNOWN, *permissions)]
 
 
 def flat(thing: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a thing holds, by the names of fields."""
     found = dict(thing)
-    if isinstance(thing.get("launch"), dict):
-        found |= {f"launch.{name}": each for name, each in thing["launch"].items()}
+    for part in ("launch", "limits"):
+        if isinstance(thing.get(part), dict):
+            found |= {f"{part}.{name}": each for name, each in thing[part].items()}
     return found

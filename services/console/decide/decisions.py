@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from services.console.decide.places import page_of
@@ -23,6 +23,7 @@ _WHAT = {
     "gpu.allocated": ("start", "Give a GPU"),
     "gpu.freed": ("good", "Free a GPU"),
 }
+_WAVERS = "model.deferred"
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,6 @@ class DecisionRow:
     lost: Sequence[tuple[str, str]]
     rejected: Sequence[tuple[str, int]]
     instance_page: str | None
-    wavers: bool = False
     times: int = 1
 
 
@@ -57,28 +57,45 @@ def decision_rows(
     return [_row(each, names, of_model, now) for each in decisions]
 
 
-def calm(rows: Iterable[DecisionRow]) -> list[DecisionRow]:
-    """Return decisions with those that only waver told once: a model that waits, then does not.
+def calm_rows(
+    decisions: Iterable[Mapping[str, Any]],
+    names: Mapping[str, str],
+    of_model: Mapping[str, int],
+    now: datetime,
+    most: int,
+) -> list[DecisionRow]:
+    """Return so many decisions as lines, those that only waver told once."""
+    found = calm(decisions, most)
+    return [_row(each, names, of_model, now, times) for each, times in found]
 
-    The newest of them stands for all, with how many there were.
+
+def calm(decisions: Iterable[Mapping[str, Any]], most: int) -> list[tuple[Mapping[str, Any], int]]:
+    """Return so many decisions, with how often: those that only waver, there and back, are one.
+
+    The newest of them stands for all, until something else happens to its model.
     """
-    found: list[DecisionRow] = []
+    found: list[tuple[Mapping[str, Any], int]] = []
     wavering: dict[str, int] = {}
-    for each in rows:
-        if not each.wavers:
-            wavering.pop(each.model_page, None)
-        elif each.model_page in wavering:
-            place = wavering[each.model_page]
-            found[place] = replace(found[place], times=found[place].times + 1)
+    for each in decisions:
+        model_id = str(each.get("model_id") or "")
+        if each.get("type") != _WAVERS:
+            wavering.pop(model_id, None)
+        elif model_id in wavering:
+            place = wavering[model_id]
+            found[place] = (found[place][0], found[place][1] + 1)
             continue
         else:
-            wavering[each.model_page] = len(found)
-        found.append(each)
-    return found
+            wavering[model_id] = len(found)
+        found.append((each, 1))
+    return found[:most]
 
 
 def _row(
-    said: Mapping[str, Any], names: Mapping[str, str], of_model: Mapping[str, int], now: datetime
+    said: Mapping[str, Any],
+    names: Mapping[str, str],
+    of_model: Mapping[str, int],
+    now: datetime,
+    times: int = 1,
 ) -> DecisionRow:
     reason = said.get("reason") or {}
     model_id = str(said.get("model_id") or "")
@@ -105,5 +122,5 @@ def _row(
         instance_page=page_of("instance", stream.partition("/")[2])
         if stream.startswith("instance/")
         else None,
-        wavers=said.get("type") == "model.deferred",
+        times=times,
     )

@@ -7,16 +7,20 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-Kind = Literal["text", "number", "decimal", "password", "choice", "tick", "json", "numbers"]
+Kind = Literal[
+    "text", "number", "decimal", "password", "choice", "tick", "json", "numbers", "hidden",
+    "value", "several",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Field:
-    """One field; `choices` names the list that a choice is from, `of` is where it is in the body.
+    """One field; `choices` names the list that a choice is from, where it is not in `options`.
 
-    in_body: False for one that goes into the path or the query instead.
+    in_body: False for one that goes into the path or the query instead. A value is a choice of
+    what JSON can say; of several, each that is ticked comes as a field of its own.
     """
 
     name: str
@@ -42,8 +46,8 @@ def filled(
     return [
         replace(
             each,
-            value=_shown(each, values.get(each.name)) if each.name in values else each.default,
-            options=options.get(each.choices, ()),
+            value=_held(each, values),
+            options=options.get(each.choices, each.options),
             error=_error(each.name, errors),
         )
         for each in fields
@@ -55,7 +59,7 @@ def body(fields: Sequence[Field], form: Mapping[str, str]) -> tuple[dict[str, An
     made: dict[str, Any] = {}
     errors: dict[str, str] = {}
     for each in fields:
-        said = form.get(each.name, "").strip()
+        said = _said(each, form)
         if each.required and not said:
             errors[each.name] = "this is needed"
         if not each.in_body or (not said and each.kind != "tick"):
@@ -68,15 +72,14 @@ def body(fields: Sequence[Field], form: Mapping[str, str]) -> tuple[dict[str, An
 
 
 def _value(field: Field, said: str) -> Any:
-    if field.kind == "tick":
-        return said == "on"
-    if field.kind == "number":
-        return _number(said)
-    if field.kind == "decimal":
-        return _decimal(said)
-    if field.kind == "numbers":
-        return [_number(each.strip()) for each in said.split(",") if each.strip()]
-    return _json(said) if field.kind == "json" else said
+    if field.kind == "value":
+        return _picked(field, said)
+    read = _READERS.get(field.kind)
+    return read(said) if read else said
+
+
+def _numbers(said: str) -> list[int]:
+    return [_number(each.strip()) for each in said.split(",") if each.strip()]
 
 
 def _number(said: str) -> int:
@@ -101,6 +104,27 @@ def _json(said: str) -> Any:
     if not isinstance(found, dict):
         raise ValueError('an object is wanted, such as {"idle_s": 300}')  # noqa: TRY004
     return found
+
+
+def _picked(field: Field, said: str) -> Any:
+    if said not in dict(field.options):
+        raise ValueError("choose one of these")
+    return json.loads(said)
+
+
+def _said(field: Field, form: Mapping[str, str]) -> str:
+    """Return what was typed, or every one of several that is ticked."""
+    if field.kind != "several":
+        return form.get(field.name, "").strip()
+    ticked = (value for value, _ in field.options if form.get(f"{field.name}.{value}") == "on")
+    return " ".join(ticked)
+
+
+def _held(field: Field, values: Mapping[str, Any]) -> str:
+    """Return what a field shows: what it holds, what was typed, or what is usual."""
+    if field.kind == "several":
+        return _said(field, values)
+    return _shown(field, values[field.name]) if field.name in values else field.default
 
 
 def _put(made: dict[str, Any], name: str, value: Any) -> None:
@@ -130,3 +154,13 @@ def _error(name: str, errors: Mapping[str, str]) -> str:
         if plain == name or plain.startswith(f"{name}."):
             return message
     return ""
+
+
+_READERS: Mapping[Kind, Callable[[str], Any]] = {
+    "tick": lambda said: said == "on",
+    "number": _number,
+    "decimal": _decimal,
+    "numbers": _numbers,
+    "several": str.split,
+    "json": _json,
+}

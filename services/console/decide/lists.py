@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from services.console.decide.places import page_of
+from services.console.decide.places import page_of, page_of_subject
 from services.console.decide.reasons import sentence
 from services.console.decide.spoken import ago, clock, duration, lasted, quantity, words
 
@@ -89,6 +89,7 @@ class AlertRow:
     id: str
     summary: str
     rule: str
+    rule_id: str
     severity: str
     tone: str
     is_open: bool
@@ -201,14 +202,12 @@ def _ended(said: Mapping[str, Any]) -> str:
 def _alert(said: Mapping[str, Any], now: datetime) -> AlertRow:
     subject, is_open = str(said.get("subject") or ""), bool(said.get("open"))
     severity = str(said.get("severity") or "warning")
-    kind = {"mdl": "model", "nod": "node"}.get(subject.partition("-")[0])
-    if subject.startswith(("GPU-", "VGPU-", "MIG-")):
-        kind = "gpu"
     tone = ("bad" if severity == "critical" else "warn") if is_open else "quiet"
     return AlertRow(
         id=str(said["alert_id"]),
         summary=str(said.get("summary") or said["alert_id"]),
         rule=words(str(said.get("rule") or "")),
+        rule_id=str(said.get("rule") or ""),
         severity=severity,
         tone=tone,
         is_open=is_open,
@@ -216,7 +215,7 @@ def _alert(said: Mapping[str, Any], now: datetime) -> AlertRow:
         raised_at=clock(said.get("raised_at"), now),
         lasted=lasted(said.get("raised_at"), said.get("resolved_at"), now),
         subject=subject,
-        subject_page=page_of(kind, subject) if kind else None,
+        subject_page=page_of_subject(subject),
         position=int(said.get("raised_position") or 0),
         deliveries=[
             (str(hook), words(str(each.get("state") if isinstance(each, dict) else each)))

@@ -102,6 +102,11 @@ def _row(
     )
 
 
+def by_need(rows: Iterable[ModelRow]) -> list[ModelRow]:
+    """Return models, those first whose requests wait longest."""
+    return sorted(rows, key=lambda row: (-row.wait_s, row.name))
+
+
 def model_state(model: Mapping[str, Any]) -> tuple[str, str, str]:
     """Return how a model is: a code for its colour, words, and why."""
     instances = model.get("instances") or {}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from services.console.decide.places import NAVIGATION, page_of
+from services.console.decide.places import navigation, page_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 MOST = 12
 
@@ -23,14 +23,18 @@ class Hit:
     page: str
 
 
-def hits(wanted: str, things: Mapping[str, Iterable[Mapping[str, Any]]]) -> list[Hit]:
+def hits(
+    wanted: str,
+    things: Mapping[str, Iterable[Mapping[str, Any]]],
+    permissions: Sequence[str] | None = None,
+) -> list[Hit]:
     """Return what a search finds, best first: names that begin so, names and ids that hold it."""
     words = wanted.strip().lower()
-    found = [Hit("page", each.name, "", each.path) for each in NAVIGATION]
+    found = [Hit("page", each.name, "", each.path) for each in navigation(permissions)]
     for kind, items in things.items():
         found += [_hit(kind, each) for each in items]
     if not words:
-        return found[: len(NAVIGATION)]
+        return [each for each in found if each.kind == "page"]
     ranked = [
         (rank, place, hit)
         for place, hit in enumerate(found)

@@ -49,6 +49,15 @@ def ago(said: str | datetime | None, now: datetime) -> str:
     return "just now" if seconds < 1 else f"{duration(round(seconds))} ago"
 
 
+def ahead(said: str | datetime | None, now: datetime) -> str:
+    """Return how far ahead something is: `in 38 min`; `over` when it is not."""
+    at = moment(said)
+    if at is None:
+        return NONE
+    seconds = (at - now).total_seconds()
+    return "over" if seconds <= 0 else f"in {duration(max(1, round(seconds)))}"
+
+
 def lasted(began: str | None, ended: str | None, now: datetime) -> str:
     """Return how long something lasted, or has lasted so far."""
     first, last = moment(began), moment(ended) or now

@@ -21,6 +21,10 @@ NAMES = {
     "24h": "24 h",
     "7d": "7 d",
 }
+_LENGTHS = (
+    (60, "1 hour"), (30, "30 minutes"), (240, "4 hours"), (720, "12 hours"), (1440, "a day"),
+    (4320, "3 days"), (10_080, "a week"), (43_200, "30 days"),
+)  # fmt: skip
 USUAL = "15m"
 _LONGEST = 64
 
@@ -96,3 +100,15 @@ def timebar(
     begins = at - timedelta(seconds=when.seconds)
     low = max(1, min(first, position))
     return Timebar(low, max(head, position), position, at, now, begins, True, telemetry)
+
+
+def lengths(now: datetime, chosen: str = "") -> list[tuple[str, str]]:
+    """Return moments until which something may last, with how long that is; `chosen` is kept.
+
+    They are moments and not lengths, so that a form that is sent twice says the same twice.
+    """
+    begin = now.replace(second=0, microsecond=0)
+    found = [((begin + timedelta(minutes=minutes)).isoformat(), name) for minutes, name in _LENGTHS]
+    if chosen and chosen not in dict(found):
+        found.insert(0, (chosen, f"until {chosen}"))
+    return found

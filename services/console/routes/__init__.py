@@ -9,7 +9,16 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import HTMLResponse, Response
 
 from services.chassis.http import install_problems
-from services.console.routes import acting, entering, events, finding, live, pages, things
+from services.console.routes import (
+    acting,
+    administering,
+    entering,
+    events,
+    finding,
+    live,
+    pages,
+    things,
+)
 from services.console.routes.security import Guard
 from services.console.routes.visiting import LoginNeededError, to_login
 
@@ -20,7 +29,7 @@ if TYPE_CHECKING:
     from services.console.routes.assets import Assets
     from services.console.routes.visiting import House
 
-GROUPS = (pages, things, events, live, acting, finding, entering)
+GROUPS = (pages, administering, things, events, live, acting, finding, entering)
 FORMS = ("application/x-www-form-urlencoded",)
 WORTH_PACKING_BYTES = 1000
 

@@ -13,8 +13,10 @@ from starlette.responses import HTMLResponse, RedirectResponse
 from services.chassis.errors import NotFound
 from services.chassis.ids import token
 from services.console.decide import forms
-from services.console.decide.actions import ACTIONS, FOLDERS, LISTS, NEW, Action, fixed, flat, said
+from services.console.decide.action import Action
+from services.console.decide.actions import ACTIONS, FOLDERS, LISTS, NEW, fixed, flat, said
 from services.console.decide.places import page_of
+from services.console.decide.when import lengths
 from services.console.routes.pages import names
 from services.console.routes.visiting import Answer, LoginNeededError, Visit, VisitHere, form_of
 
@@ -39,7 +41,9 @@ class Asking:
 
 Id = Annotated[str, Path(max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
 UNAUTHORIZED = 401
-SECRET = "secret"  # noqa: S105 (the name of a field)
+LISTED = ("silence",)  # the API has no address for one of them
+PLACES = {"rules": "/alerts/rules"}
+LENGTHS = "lengths"
 
 
 @router.get("/do/{code}/{id_:path}")
@@ -58,7 +62,7 @@ async def do(visit: VisitHere, code: str, id_: Id) -> Response:
     thing = await _thing(visit, action, id_)
     form = await form_of(visit.request)
     key = form.get("idempotency_key") or token(16)
-    made, errors = forms.body(action.fields, form)
+    made, errors = forms.body(action.fields_for(thing), form)
     if errors:
         return await _asked(visit, Asking(action, id_, thing, form, key, errors))
     answer = await _sent(visit, action, thing, form, {**made, **fixed(action, thing)}, key)
@@ -84,6 +88,11 @@ async def _thing(visit: Visit, action: Action, id_: str) -> dict[str, Any]:
     """Return what it is done to, as it is now."""
     if action.is_new or id_ == NEW:
         return {}
+    if action.kind in LISTED:
+        found = [each for each in await visit.all(f"/{FOLDERS[action.kind]}") if each["id"] == id_]
+        if not found:
+            raise NotFound(f"there is no {action.kind} {id_}")
+        return dict(found[0])
     path = f"/{FOLDERS[action.kind]}/{quote(id_, safe=':@')}"
     return {"id": id_, **(await visit.read(path))}
 
@@ -94,7 +103,8 @@ async def _sent(
 ) -> Answer:  # fmt: skip
     known = {**form, **thing}
     path = said(action.path, {name: quote(str(each), safe=":@") for name, each in known.items()})
-    content = body if action.method != "DELETE" and (body or action.fields) else None
+    has_body = body or any(each.in_body for each in action.fields_for(thing))
+    content = body if action.method != "DELETE" and has_body else None
     return await visit.house.gateway.command(visit.caller, action.method, path, content, key)
 
 
@@ -116,22 +126,19 @@ async def _stop_all(visit: Visit, node_id: str, before: Answer) -> Answer:
 def _done(visit: Visit, action: Action, id_: str, answer: Answer) -> Response:
     """Go to the page of what it was done to, which shows it as it is then."""
     data = answer.data if isinstance(answer.data, dict) else {}
-    if data.get(SECRET):
-        text = visit.house.pages.render(
-            "secret.html",
-            layout=_layout(visit),
-            action=action,
-            title=action.title,
-            secret=data[SECRET],
-            back=LISTS[action.kind],
-        )
-        return visit.kept(HTMLResponse(text))
     made = str(data.get("id") or "") if action.is_new else id_
     page = LISTS[action.kind] if action.ends or not made else page_of(action.kind, made)
     told = {"done": action.code}
     if answer.position is not None:
         told["min_position"] = str(answer.position)
     target = f"{page or LISTS[action.kind]}?{urlencode(told)}"
+    secret = data.get("secret") or data.get("key")
+    if secret:
+        text = visit.house.pages.render(
+            "secret.html", layout=_layout(visit), kind=action.kind, title=action.button,
+            secret=secret, back=target,
+        )  # fmt: skip
+        return visit.kept(HTMLResponse(text))
     if visit.is_part:
         return visit.kept(Response(status_code=204, headers={"hx-redirect": target}))
     return visit.kept(RedirectResponse(target, 303))
@@ -139,9 +146,9 @@ def _done(visit: Visit, action: Action, id_: str, answer: Answer) -> Response:
 
 async def _asked(visit: Visit, asking: Asking) -> Response:
     action, errors, problem = asking.action, asking.errors, asking.problem
-    options = await _options(visit, action)
-    fields = forms.filled(action.fields, asking.values, options, errors)
-    at_a_field = any(each.error for each in fields)
+    options = await _options(visit, action, asking.values)
+    fields = forms.filled(action.fields_for(asking.thing), asking.values, options, errors)
+    at_a_field = any(each.error for each in fields if each.kind != "hidden")
     is_new = action.is_new or asking.id == NEW
     text = visit.house.pages.render(
         "ask.html",
@@ -153,19 +160,23 @@ async def _asked(visit: Visit, asking: Asking) -> Response:
         follows=action.follows,
         key=asking.key,
         problem="" if at_a_field else problem or _others(errors),
-        back=LISTS[action.kind] if is_new else page_of(action.kind, asking.id),
+        back=(None if is_new else page_of(action.kind, asking.id)) or LISTS[action.kind],
     )
     return visit.kept(HTMLResponse(text, 422 if errors or problem else 200))
 
 
-async def _options(visit: Visit, action: Action) -> dict[str, list[tuple[str, str]]]:
+async def _options(
+    visit: Visit, action: Action, values: Mapping[str, Any]
+) -> dict[str, list[tuple[str, str]]]:
     """Return what can be chosen in the fields of an action."""
-    wanted = {each.choices for each in action.fields if each.choices}
-    lists = await asyncio.gather(*(visit.all(f"/{each}") for each in sorted(wanted)))
-    return {
-        name: sorted(names(found).items(), key=lambda each: each[1])
-        for name, found in zip(sorted(wanted), lists, strict=True)
+    wanted = sorted({each.choices for each in action.fields if each.choices} - {LENGTHS})
+    lists = await asyncio.gather(*(visit.all(PLACES.get(each, f"/{each}")) for each in wanted))
+    found = {
+        name: sorted(names(each).items(), key=lambda item: item[1])
+        for name, each in zip(wanted, lists, strict=True)
     }
+    chosen = str(values.get("until") or "")
+    return {**found, LENGTHS: lengths(visit.house.clock.now(), chosen)}
 
 
 def _others(errors: Mapping[str, str]) -> str:

@@ -28,6 +28,9 @@ async def search(visit: VisitHere, q: str = "") -> Response:
     )
     things = dict(zip((*LISTS, "instance"), found, strict=True))
     text = visit.house.pages.render(
-        "hits.html", hits=hits(q[:200], things), wanted=q[:200], when=visit.when
+        "hits.html",
+        hits=hits(q[:200], things, visit.session.permissions),
+        wanted=q[:200],
+        when=visit.when,
     )
     return visit.kept(HTMLResponse(text))

@@ -60,6 +60,7 @@ class News:
             self._names = await known_names(self._visit)
         following = asyncio.create_task(self._follow(after))
         try:
+            await clock.sleep(PACE_S)  # the page is new: let the browser paint it first
             while not self._ended:
                 if not await self._waited():
                     yield ": still here\n\n"

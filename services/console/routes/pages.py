@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Response
 
-from services.console.decide.decisions import calm, decision_rows
+from services.console.decide.decisions import calm_rows, decision_rows
 from services.console.decide.fleet import colours, fleet
 from services.console.decide.lists import (
     alert_rows,
@@ -15,17 +16,21 @@ from services.console.decide.lists import (
     instance_rows,
     strategy_rows,
 )
-from services.console.decide.queues import model_rows
+from services.console.decide.queues import by_need, model_rows
 from services.console.decide.spoken import moment
+from services.console.decide.telling import silence_rows
+from services.console.routes.early import Early
 from services.console.routes.visiting import Visit, VisitHere
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
+    from services.console.decide.queues import ModelRow
     from services.console.decide.when import Timebar
 
-router = APIRouter()
+router = APIRouter(route_class=Early)
+QUEUES, DECISIONS = 12, 8  # on the dashboard
 PICTURES = 24  # queues that get a picture; one more read each
 SAMPLES, KEPT = 200, 2000
 ENDED = 50
@@ -34,27 +39,28 @@ ENDED = 50
 @router.get("/")
 async def dashboard(visit: VisitHere) -> Response:
     """Show the fleet, what waits, and what was decided."""
-    bar, (nodes, models, queues, alerts, decisions, strategies) = await visit.together(
+    bar, (nodes, drawn, alerts, decisions, strategies) = await visit.together(
         visit.all("/deployments/status"),
-        visit.all("/models"),
-        visit.all("/queues"),
+        sampled(visit, QUEUES),
         visit.all("/alerts", open="true"),
         visit.read("/decisions", order="desc", limit=200),
         visit.all("/scheduling-strategies"),
     )
+    models = drawn.models
     of_model = colours(models)
-    rows = await with_pictures(visit, bar, models, queues)
+    rows = drawn.rows(bar)
     return await visit.page(
         "dashboard.html",
         bar,
         title="Dashboard",
         fleet=fleet(nodes, of_model, bar.at),
-        queues=sorted(rows, key=lambda row: (-row.wait_s, row.name)),
+        queues=by_need(rows),
+        shown=QUEUES,
         waiting=sum(row.waiting for row in rows),
         below=[row for row in rows if row.state == "bad"],
         wanting=[row for row in rows if row.state == "warn"],
         alerts=alert_rows(alerts, bar.at),
-        decisions=calm(decision_rows(decisions["items"], names(models), of_model, bar.at))[:8],
+        decisions=calm_rows(decisions["items"], names(models), of_model, bar.at, DECISIONS),
         active=sum(bool(each.get("active")) for each in strategies),
     )
 
@@ -72,12 +78,11 @@ async def environments(visit: VisitHere) -> Response:
 @router.get("/models")
 async def models(visit: VisitHere) -> Response:
     """Show models, their queues and instances."""
-    bar, (found, queues, environments_) = await visit.together(
-        visit.all("/models"), visit.all("/queues"), visit.all("/environments")
+    bar, (drawn, environments_) = await visit.together(
+        sampled(visit, PICTURES), visit.all("/environments")
     )
-    rows = await with_pictures(visit, bar, found, queues)
     return await visit.page(
-        "models.html", bar, title="Models", rows=rows, environments=names(environments_)
+        "models.html", bar, title="Models", rows=drawn.rows(bar), environments=names(environments_)
     )
 
 
@@ -150,11 +155,15 @@ async def scheduling(visit: VisitHere, model: str = "", before: str = "") -> Res
 @router.get("/alerts")
 async def alerts(visit: VisitHere) -> Response:
     """Show what should wake somebody, what did, and where alerts are sent."""
-    bar, (open_, found, hooks) = await visit.together(
+    bar, (open_, found, hooks, silences, models_, nodes_) = await visit.together(
         visit.all("/alerts", open="true"),
         visit.read("/alerts", open="false", limit=100),
         visit.all("/webhooks"),
+        visit.now_only("/alerts/silences"),
+        visit.all("/models"),
+        visit.all("/nodes"),
     )
+    known = {**names(models_), **names(nodes_)}
     return await visit.page(
         "alerts.html",
         bar,
@@ -162,19 +171,33 @@ async def alerts(visit: VisitHere) -> Response:
         open=alert_rows(open_, bar.at),
         over=alert_rows(found["items"], bar.at),
         webhooks=hooks,
+        addresses={str(each["id"]): str(each["url"]) for each in hooks},
+        silences=silence_rows(silences, known, bar.at),
     )
 
 
-async def with_pictures(
-    visit: Visit, bar: Timebar, models_: list[Any], queues: Iterable[Mapping[str, Any]]
-) -> list[Any]:
-    """Return lines of models, with a picture of the queue of those that wait most."""
-    by_need = sorted(queues, key=lambda each: -float(each.get("mean_length_5m") or 0))
-    ids = [str(each["model_id"]) for each in by_need[:PICTURES]]
+@dataclass(frozen=True)
+class Sampled:
+    """Models, their queues, and the samples of those that wait most."""
+
+    models: list[Any]
+    queues: list[Any]
+    samples: Mapping[str, list[Any]]
+
+    def rows(self, bar: Timebar) -> list[ModelRow]:
+        """Return lines of models, with pictures of the stretch that is looked at."""
+        of_model = colours(self.models)
+        return model_rows(self.models, self.queues, self.samples, of_model, (bar.begin, bar.at))
+
+
+async def sampled(visit: Visit, pictures: int) -> Sampled:
+    """Return models and queues, with samples of so many of them; nothing else waits for these."""
+    models_, queues = await asyncio.gather(visit.all("/models"), visit.all("/queues"))
+    now = visit.house.clock.now()
+    rows = by_need(model_rows(models_, queues, {}, {}, (now, now)))
+    ids = [row.id for row in rows[:pictures]]
     found = await asyncio.gather(*(samples(visit, id_) for id_ in ids))
-    stretch = (bar.begin, bar.at)
-    of_model = colours(models_)
-    return model_rows(models_, by_need, dict(zip(ids, found, strict=True)), of_model, stretch)
+    return Sampled(models_, queues, dict(zip(ids, found, strict=True)))
 
 
 async def samples(visit: Visit, model_id: str) -> list[Any]:
@@ -198,5 +221,6 @@ async def all_samples(visit: Visit, model_id: str, since: datetime) -> list[Any]
 
 
 def names(things: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Return names by id."""
-    return {str(each["id"]): str(each.get("name") or each["id"]) for each in things}
+    """Return names by id; what has no name is called by its id."""
+    found = ((str(each.get("id") or each.get("rule")), each.get("name")) for each in things)
+    return {id_: str(name or id_) for id_, name in found}

@@ -8,7 +8,7 @@ import jinja2
 
 from services.console.decide import spoken
 from services.console.decide.actions import offered
-from services.console.decide.places import NAVIGATION, page_of
+from services.console.decide.places import navigation, page_of
 from services.console.decide.when import NAMES
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Pages:
         self._environment.globals |= {
             "asset": assets.url,
             "project": project,
-            "navigation": NAVIGATION,
+            "navigation": navigation,
             "ranges": NAMES,
             "page_of": page_of,
             "offered": offered,

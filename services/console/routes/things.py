@@ -13,13 +13,14 @@ from services.console.decide.fleet import cell, colours
 from services.console.decide.histories import stories
 from services.console.decide.lists import alert_rows, environment_rows, instance_rows, strategy_rows
 from services.console.decide.queues import chart, model_rows, model_state
+from services.console.routes.early import Early
 from services.console.routes.pages import all_samples, names
 from services.console.routes.visiting import Visit, VisitHere
 
 if TYPE_CHECKING:
     from services.console.decide.when import Timebar
 
-router = APIRouter()
+router = APIRouter(route_class=Early)
 Id = Annotated[str, Path(max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
 STORIES, SHOWN = 100, 25  # a story that wavers takes many events of a page
 

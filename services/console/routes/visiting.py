@@ -157,6 +157,10 @@ class Visit:
         """Whether the page is there already and only what changed is wanted."""
         return self.request.headers.get("hx-request") == "true"
 
+    def may(self, permission: str) -> bool:
+        """Return whether somebody may do so, as far as it is known."""
+        return permission in (self.session.permissions or ())
+
     async def read(self, path: str, **parameters: Any) -> Any:
         """Return the data of a read, at the time that is looked at; raises what went wrong."""
         return good(await self.ask(path, **parameters)).data
@@ -186,6 +190,10 @@ class Visit:
             if cursor is None or len(found) >= AT_MOST:
                 return found
 
+    async def now_only(self, path: str) -> list[Any]:
+        """Return everything of a list that has no past to be read; nothing in the past."""
+        return [] if self.when.as_of else await self.all(path)
+
     async def together(self, *reads: Awaitable[Any]) -> tuple[Timebar, list[Any]]:
         """Return the time bar and what these reads say, all asked at once."""
         bar, *found = await asyncio.gather(self.bar(), *reads)
@@ -194,16 +202,18 @@ class Visit:
     async def bar(self) -> Timebar:
         """Return the slider over the log."""
         now = self.house.clock.now()
-        status, past = await asyncio.gather(self.ask("/status", is_now=True), self._past())
-        end = past[1] if past else now
-        first = await self.first_position(end)
+        status, (past, first) = await asyncio.gather(
+            self.ask("/status", is_now=True), self._stretch(now)
+        )
         return timebar(self.when, int(good(status).data["head"]), now, first, past)
 
-    async def first_position(self, end: datetime) -> int:
-        """Return the position at which the stretch before a moment begins."""
+    async def _stretch(self, now: datetime) -> tuple[tuple[int, datetime, str] | None, int]:
+        """Return the point that is looked at, and the position at which its stretch begins."""
+        past = await self._past()
+        end = past[1] if past else now
         begins = (end - timedelta(seconds=self.when.seconds)).isoformat()
         answer = await self.ask("/status", as_of=begins)
-        return int(answer.data["head"]) if answer.is_good else 1
+        return past, int(answer.data["head"]) if answer.is_good else 1
 
     async def page(self, template: str, bar: Timebar, **model: Any) -> Response:
         """Return a page, whole or what is inside of it."""

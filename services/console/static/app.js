@@ -4,6 +4,9 @@
   "use strict";
   const $ = (selector, root = document) => root.querySelector(selector);
   const shell = () => $("#shell");
+  $("#early")?.remove();  // the frame of a page that took long; the page has its own
+  if (!shell()) return;  // what went wrong stands there instead
+  document.title = shell().dataset.title;
   let scrubbing = false, drawing = false, waiting = 0, asked = 0, chart = null, typed = "";
 
   // ---- The page, drawn anew where it changed --------------------------------------------------
@@ -212,9 +215,7 @@
     else if (event.key === "]" && shell().dataset.past === "1") step(1);
     else if (event.key === "l" && shell().dataset.past === "1") location.href = at(null);
     else if (typed === "g") {
-      const places = { d: "/", v: "/environments", m: "/models", n: "/nodes", p: "/deployments", s: "/scheduling", e: "/events", a: "/alerts" };
-      const link = places[event.key] && [...document.querySelectorAll(".side a")].find((each) => new URL(each.href).pathname === places[event.key]);
-      link?.click();
+      [...document.querySelectorAll(".side a")].find((each) => each.dataset.key === event.key)?.click();
     }
     typed = event.key;
   });
@@ -258,6 +259,7 @@
     }, rows, place);
     chart.setScale("x", { min: data.begin, max: data.end });
   };
+  $(".side [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   addEventListener("resize", () => { const place = $("#chart"); if (chart && place) chart.setSize({ width: place.clientWidth, height: 226 }); });
   document.querySelector("[data-done]") && setTimeout(() => {
     const url = new URL(location.href);

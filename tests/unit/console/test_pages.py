@@ -13,13 +13,13 @@ from services.console.adapters.gateway import Answer, Told
 from services.console.decide.actions import ACTIONS
 from services.console.routes.entering import safe
 from services.console.routes.sessions import COOKIE
-from tests.fake_gateway import TOKEN, FakeGateway, a_model, an_event
+from tests.fake_gateway import TOKEN, FakeGateway, a_model, a_rule, an_event
 from tests.unit.console.door import ASSETS, Noon, a_house, browser, logged_in
 
 PAGES = (
     "/", "/environments", "/models", "/nodes", "/deployments", "/scheduling", "/events", "/alerts",
     "/models/mdl-1", "/nodes/nod-1", "/gpus/GPU-0", "/instances/i-1", "/environments/env-1",
-    "/strategies/str-1", "/alerts/node_offline%3Anod-2%3A5",
+    "/strategies/str-1", "/alerts/node_offline%3Anod-2%3A5", "/webhooks/whk-1",
 )  # fmt: skip
 
 
@@ -61,6 +61,9 @@ async def test_an_empty_fleet_says_what_to_do_next():
         "/scheduling",
         "/events",
         "/alerts",
+        "/accounts",
+        "/keys",
+        "/webhooks/whk-1",
     ):
         assert 'class="empty"' in (await client.get(path)).text, path
 
@@ -169,14 +172,17 @@ async def test_every_answer_forbids_what_pages_do_not_need():
 @pytest.mark.parametrize("code", sorted(ACTIONS))
 async def test_every_action_asks_first_and_is_one_command(code):
     gateway = FakeGateway()
-    gateway.says["/webhooks/w-1"] = {"url": "https://a"}
     ids = {
         "environment": "env-1",
         "model": "mdl-1",
         "node": "nod-1",
         "instance": "i-1",
         "strategy": "str-1",
-        "webhook": "w-1",
+        "webhook": "whk-1",
+        "account": "acc-2",
+        "key": "key-1",
+        "rule": "node_offline",
+        "silence": "sil-1",
     }
     action = ACTIONS[code]
     id_ = "new" if action.is_new else ids[action.kind]
@@ -185,7 +191,11 @@ async def test_every_action_asks_first_and_is_one_command(code):
     assert asked.status_code == 200, asked.text
     key = re.search(r'name="idempotency_key" value="([^"]+)"', asked.text)[1]
     numbers = {"number": "1", "decimal": "1.5", "json": "{}", "numbers": "0, 1"}
-    form = {each.name: numbers.get(each.kind, "x") for each in action.fields if each.kind != "tick"}
+    form = {
+        each.name: each.options[0][0] if each.options else numbers.get(each.kind, "x")
+        for each in action.fields_for(a_rule())
+        if each.kind != "tick"
+    }
     did = await client.post(f"/do/{code}/{id_}", data={**form, "idempotency_key": key})
     assert did.status_code == 303, did.text
     assert "min_position=101" in did.headers["location"]
@@ -222,7 +232,9 @@ async def test_a_webhooks_secret_is_shown_in_one_answer():
     gateway = FakeGateway()
     gateway.answers = [Answer(201, {"id": "w-1", "secret": "whsec_abc"}, 101)]
     client = await logged_in(gateway)
-    answer = await client.post("/do/webhook.create/new", data={"url": "https://a"})
+    answer = await client.post(
+        "/do/webhook.create/new", data={"url": "https://a", "kind": "standard"}
+    )
     assert "whsec_abc" in answer.text
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.console.decide import actions, forms
-from services.console.decide.decisions import calm, decision_rows
+from services.console.decide.decisions import calm_rows, decision_rows
 from services.console.decide.explained import explained
 from services.console.decide.fleet import colours, fleet
 from services.console.decide.places import page_of, page_of_stream
@@ -108,8 +108,10 @@ def test_a_decision_says_what_lost_and_why():
 def test_a_model_that_wavers_is_told_once_until_something_happens_to_it():
     waits = [a_decision(n, type="model.deferred", stream="model-floor/mdl-1") for n in (9, 8, 6, 5)]
     start = a_decision(7)
-    rows = decision_rows([*waits[:2], start, *waits[2:]], {}, {}, NOON)
-    assert [(each.position, each.times) for each in calm(rows)] == [(9, 2), (7, 1), (6, 2)]
+    told = [*waits[:2], start, *waits[2:]]
+    rows = calm_rows(told, {}, {}, NOON, most=3)
+    assert [(each.position, each.times) for each in rows] == [(9, 2), (7, 1), (6, 2)]
+    assert len(calm_rows(told, {}, {}, NOON, most=1)) == 1
 
 
 def test_an_explanation_shows_the_one_number_that_would_change_it():
