@@ -17,6 +17,7 @@ from contracts.types import (
     Name,
     NodeId,
     OnLostControl,
+    Seconds,
     Text,
 )
 
@@ -115,7 +116,7 @@ class InstanceAnswer(_Answer):
     instance: InstanceReport
     error: Text | None = None
     error_code: Text | None = None
-    load_s: float | None = None
+    load_s: Seconds | None = None
     log_tail: Text = ""
 
 

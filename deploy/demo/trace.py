@@ -41,7 +41,7 @@ def load(folder: Path) -> list[Request]:
     try:
         with file.open(newline="", encoding="utf-8") as lines:
             requests = list(read(lines, file.name))
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DemoError(f"{file} cannot be read: {error}") from error
     return of_commonest(requests, MODELS)
 

@@ -20,7 +20,7 @@ SUPERUSER = "postgres"
 OWNER = "qm_owner"
 DATABASE = "quartermaster"
 ROLES = {name: f"qm_{name}" for name in ("journal", "projector", "query", "gateway", "vault")}
-HEARTBEAT_S = 10
+HEARTBEAT_S = 5
 
 
 @dataclass(frozen=True)

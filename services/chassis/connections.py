@@ -1,4 +1,7 @@
-"""Connections that can be cut: a reader who takes nothing keeps nothing of ours."""
+"""Connections that can be cut: a reader who takes nothing keeps nothing of ours.
+
+Nor does who never says what is wanted: a request's head must come whole within some seconds.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
 _ABORT = "quartermaster.abort"
+HEAD_S = 15.0
 
 
 def abort(scope: Scope) -> None:
@@ -35,12 +39,39 @@ def _cuttable(app: Any, transport: asyncio.Transport) -> Any:
 
 
 class CuttableHttp(HttpToolsProtocol):
-    """HTTP/1.1 whose connections can be cut."""
+    """HTTP/1.1 whose connections can be cut, and are when a request does not begin in time."""
+
+    _late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Tell every request on this connection how to cut it."""
         super().connection_made(transport)
         self.app = _cuttable(self.app, transport)
+        self._await_head()
+
+    def on_message_begin(self) -> None:
+        """Wait for the rest of a head."""
+        super().on_message_begin()
+        self._await_head()
+
+    def on_headers_complete(self) -> None:
+        """Wait no more: bodies have a time of their own."""
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no more."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _await_head(self) -> None:
+        self._stop_waiting()
+        self._late = self.loop.call_later(HEAD_S, self.transport.abort)
+
+    def _stop_waiting(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
 
 
 class CuttableWebSockets(WebSocketsSansIOProtocol):

@@ -6,6 +6,8 @@ import asyncio
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self
 
+from services.chassis.errors import Unavailable
+
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
     from types import TracebackType
@@ -86,3 +88,31 @@ def one_failure() -> Iterator[None]:
 def _leaf(group: BaseExceptionGroup) -> BaseException:
     first = group.exceptions[0]
     return _leaf(first) if isinstance(first, BaseExceptionGroup) else first
+
+
+@contextmanager
+def ending_only_when_told(doing: str) -> Iterator[None]:
+    """End a task that was told to end while a broker's client worked for it, and no other.
+
+    The client mixes that up both ways: while it closes a channel it takes our end for an error of
+    the channel and goes on; and a connection that it gives up ends whoever waits for something on
+    it as if that task had been told to: nobody is told of that end, and nobody tries again.
+    """
+    told = _told_to_end()
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        if _told_to_end() > told:
+            raise
+        raise Unavailable(f"{doing}: the connection was given up") from error
+    except Exception as error:
+        if _told_to_end() > told:
+            raise asyncio.CancelledError from error
+        raise
+    if _told_to_end() > told:
+        raise asyncio.CancelledError
+
+
+def _told_to_end() -> int:
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()

@@ -65,7 +65,7 @@ class Ground(Tools):
     ) -> AsyncIterator[Trial]:
         """Break something in the block, in the middle of a batch and of a command, and mend it.
 
-        After the block, and within seconds, that command is recorded and read, another one as
+        After the block, and within seconds, that command is recorded and read, another two as
         well, and a worker that dies then is replaced; at the end all requests were served, and
         nothing is wrong with the log, the GPUs, the read models and the processes.
         """
@@ -101,6 +101,7 @@ class Ground(Tools):
             async with asyncio.timeout(within):
                 await in_flight
                 await self.command(f"{trial.name}.after")
+                await self.command(f"{trial.name}.again")  # needs a gateway that follows the log
                 if dead is None:
                     await eventually(self.all_serve, within)
                 else:

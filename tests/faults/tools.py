@@ -15,7 +15,7 @@ import psycopg
 
 from deploy.local import engines
 from deploy.local.access import DATABASE
-from deploy.local.platform import Node, Platform
+from deploy.local.platform import ROOT, Node, Platform
 from tests.e2e.fleet import Fleet, retried
 from tests.faults.proxy import FaultProxy
 
@@ -150,6 +150,13 @@ class Tools(Fleet):
             yield name
         finally:
             await supervisor.drop(name)
+
+    def shim(self, name: str, code: str) -> dict[str, str]:
+        """Return the environment of a process that runs this before anything else of its own."""
+        folder = self.state / name
+        folder.mkdir(exist_ok=True)
+        (folder / "sitecustomize.py").write_text(code)
+        return {"PYTHONPATH": f"{folder}:{ROOT}"}
 
     async def begin_anew(self, part: str, environment: Mapping[str, str]) -> None:
         """Kill a part and start it again with other settings."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+from contextlib import suppress
 
 import httpx2
 import orjson
 import pytest
 from fastapi import FastAPI, Request
 
+from services.chassis import connections
 from services.chassis.errors import Refused, Unavailable
 from services.chassis.http import install_problems, serve
 from tests.in_memory import ended, until
@@ -84,6 +86,43 @@ async def test_a_body_that_never_ends_is_given_up(url):
     writer.write(f"{head}content-length: 900\r\n\r\n{{".encode())
     async with asyncio.timeout(5):
         assert b"408" in await reader.readline()
+    writer.close()
+
+
+@pytest.mark.parametrize("first", [b"", b"GET /refused HTTP/1.1\r\nhost: x\r\n\r\n"])
+async def test_who_never_says_what_is_wanted_is_let_go(url, first, monkeypatch):
+    monkeypatch.setattr(connections, "HEAD_S", 0.3)
+    host, port = url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(first + b"GET /refused HTTP/1.1\r\nx-slow: ")
+    with suppress(ConnectionResetError):
+        async with asyncio.timeout(5):
+            said = await reader.read()
+            assert said.startswith(b"HTTP/1.1 422") is bool(first)
+    writer.close()
+
+
+async def test_a_request_that_has_begun_may_take_its_time(url, monkeypatch):
+    monkeypatch.setattr(connections, "HEAD_S", 0.1)
+    host, port = url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    head = "POST /echo HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    writer.write(f"{head}content-length: 2\r\n\r\n{{".encode())
+    await asyncio.sleep(0.2)
+    writer.write(b"}")
+    async with asyncio.timeout(5):
+        assert b"200" in await reader.readline()
+    writer.close()
+
+
+async def test_a_body_of_unsaid_length_is_cut_off_at_the_bound(url):
+    host, port = url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    head = "POST /echo HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    chunk = b"64\r\n" + b" " * 100 + b"\r\n"
+    writer.write(f"{head}transfer-encoding: chunked\r\n\r\n".encode() + 11 * chunk)
+    async with asyncio.timeout(5):
+        assert b"413" in await reader.readline()
     writer.close()
 
 

@@ -1,6 +1,7 @@
 """The bus on RabbitMQ passes the suite of every bus, and survives what only a broker can do."""
 
 import asyncio
+from contextlib import suppress
 from urllib.parse import quote
 
 import aio_pika
@@ -10,7 +11,10 @@ from services.chassis import bus as rabbit
 from services.chassis import wire
 from services.chassis.errors import Refused, Unavailable
 from services.chassis.ports import Message
+from tests.in_memory import ended
 from tests.shared.bus import SOON_S, BusSuite
+
+MOMENTS = range(1, 11)  # turns of the loop, more than the client needs until it waits
 
 
 class TestRabbitBus(BusSuite):
@@ -73,6 +77,27 @@ async def test_a_deleted_queue_ends_its_inbox(broker):
     with pytest.raises(Unavailable):
         await inbox.next(SOON_S)
     await follower.close()
+
+
+@pytest.mark.parametrize("turns", MOMENTS)
+async def test_who_is_told_to_end_at_any_moment_of_a_close_ends(broker, turns):
+    bus = await rabbit.connect("journal", broker.url("journal"))
+    inbox = await bus.consume(wire.QUEUE_JOURNAL, prefetch=1)
+
+    async def close_and_go_on() -> None:
+        with suppress(Unavailable):
+            await inbox.close()
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(close_and_go_on())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait({task}, timeout=SOON_S)
+    has_ended = task.cancelled()
+    await ended(task)
+    await bus.close()
+    assert has_ended
 
 
 async def test_after_its_connection_is_cut_a_bus_publishes_and_asks_again(broker):
@@ -173,7 +198,7 @@ async def test_a_queue_that_is_not_there_leaves_no_consumer_behind(broker):
     await journal.close()
 
 
-@pytest.mark.parametrize(("asked", "given"), [("", 10), ("?heartbeat=7", 7)])
+@pytest.mark.parametrize(("asked", "given"), [("", 5), ("?heartbeat=7", 7)])
 async def test_a_dead_connection_is_noticed_by_its_heartbeat(broker, asked, given):
     url = broker.url("gateway").partition("?")[0] + asked
     bus = await rabbit.connect("gateway", url)

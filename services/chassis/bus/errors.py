@@ -9,6 +9,7 @@ from aio_pika import exceptions
 from aiormq.exceptions import ChannelAccessRefused
 
 from services.chassis.errors import Refused, Unavailable
+from services.chassis.supervision import ending_only_when_told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +21,12 @@ def mapped(doing: str) -> Iterator[None]:
 
     Nobody bound is Unavailable: the topology is the journal's to declare, not the caller's fault.
     """
+    with ending_only_when_told(doing), _in_our_words(doing):
+        yield
+
+
+@contextmanager
+def _in_our_words(doing: str) -> Iterator[None]:
     try:
         yield
     except exceptions.PublishError as error:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 PUBLISH_TIMEOUT_S = 5.0
 CONNECT_TIMEOUT_S = 5.0
 CONSUME_TIMEOUT_S = 5.0
-HEARTBEAT_S = 10  # the client would ask for 60: a frozen process would hold its queues for minutes
+HEARTBEAT_S = 5  # the client would ask for 60: a frozen process would hold its queues for minutes
 FOLLOWER_LIMIT_BYTES = 64 * 1024 * 1024
 DEFAULT_EXCHANGE = ""
 

@@ -26,6 +26,10 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT002 (as its parent has it)
         seen: set[Any] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key is a word", key.start_mark
+                )
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"{key.value} stands here twice", key.start_mark
@@ -89,9 +93,8 @@ def _whole(files: Iterable[str]) -> Iterator[str]:
 
 def _documents(file: str, problems: list[str]) -> Iterator[Document]:
     name = "standard input" if file == STANDARD_INPUT else file
-    loader = _Loader(_text(file))
+    loader, number = _loader(file, name), 0
     try:
-        number = 0
         while loader.check_node():
             number += 1
             node = loader.get_node()
@@ -109,8 +112,20 @@ def _documents(file: str, problems: list[str]) -> Iterator[Document]:
         problems.append(f"{name}:{mark.line + 1 if mark else 1}: {error.problem or error.context}")
     except yaml.YAMLError as error:
         problems.append(f"{name}: this is no YAML: {error}")
+    except RecursionError:
+        problems.append(f"{name}: document {number} is nested too deeply")
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
+        # What a tag or a look makes of a text: 2026-99-99 looks like a date, and is none.
+        problems.append(f"{name}: document {number}: a value is not what it looks like: {error}")
     finally:
         loader.dispose()
+
+
+def _loader(file: str, name: str) -> _Loader:
+    try:
+        return _Loader(_text(file))
+    except yaml.YAMLError as error:
+        raise Refused(f"{name}: this is no YAML: {error}") from error
 
 
 def _text(file: str) -> str:

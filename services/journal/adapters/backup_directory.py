@@ -145,7 +145,10 @@ def below(root: Path | None, directory: str) -> Path:
             "directory: this journal writes no backups; set QM_BACKUP_DIR for it, or back up"
             " from the database itself"
         )
-    path = (root / directory).resolve()
+    try:
+        path = (root / directory).resolve()
+    except (ValueError, OSError) as error:
+        raise Refused(f"directory: {error}") from error
     if not path.is_relative_to(root.resolve()) or path == root.resolve():
         raise Refused(f"directory: backups of this journal are written below {root.resolve()}")
     return path

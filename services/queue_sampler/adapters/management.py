@@ -23,6 +23,9 @@ _FAILURES: dict[int, Failure] = {
 }
 
 
+PLAIN = {"accept-encoding": "identity"}
+
+
 class _TooLongError(Exception):
     """The answer is longer than anything a queue has to say."""
 
@@ -79,7 +82,7 @@ class ManagementApi:
         request = self._client.build_request(
             "GET",
             f"http://{host}:{address.port}{path}",
-            headers={"host": f"{address.host}:{address.port}", "accept-encoding": "identity"},
+            headers={"host": f"{_ascii(address.host)}:{address.port}", **PLAIN},
         )
         auth = httpx2.BasicAuth(address.username, password)
         response = await self._client.send(request, auth=auth, stream=True)
@@ -87,6 +90,14 @@ class ManagementApi:
             return response.status_code, await _bounded(response)
         finally:
             await response.aclose()
+
+
+def _ascii(host: str) -> str:
+    """Return a name as a header may hold it; raises Refused when it has no such form."""
+    try:
+        return host if host.isascii() else host.encode("idna").decode("ascii")
+    except UnicodeError as error:
+        raise Refused(f"{host} is no name of a host: {error}") from error
 
 
 async def _bounded(response: httpx2.Response) -> bytes:

@@ -19,6 +19,7 @@ from aio_pika.exceptions import (
 from contracts.types import QueueAddress
 from services.chassis.clock import Clock
 from services.chassis.errors import QuartermasterError
+from services.chassis.supervision import ending_only_when_told
 from services.chassis.targets import AllowList
 from services.queue_sampler.state import Connection, Failure, Probe, connection_of
 
@@ -59,8 +60,9 @@ class PassiveDeclare:
             if broker.connection is None and self._clock.monotonic() < broker.retry_at:
                 return broker.last
             try:
-                async with asyncio.timeout(self._timeout_s):
-                    return await self._declare(broker, address, password)
+                with ending_only_when_told("probing"):
+                    async with asyncio.timeout(self._timeout_s):
+                        return await self._declare(broker, address, password)
             except ChannelClosed as error:
                 broker.channel = None  # the broker closes the channel that asked in vain
                 missing = isinstance(error, ChannelNotFoundEntity)

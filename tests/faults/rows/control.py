@@ -8,7 +8,6 @@ import resource
 import time
 from typing import TYPE_CHECKING
 
-from deploy.local.platform import ROOT
 from tests.e2e.fleet import eventually, retried
 from tests.faults.registry import row
 
@@ -23,14 +22,17 @@ STARVED = ("journal", "scheduler", "gateway", "query")
 STARVED_S = 3.0
 BACK_WITHIN_S = 30.0
 SHIFTED = '''\
-"""Puts a process's time of day forward or back."""
+"""Puts a process's time of day forward or back, and lets its other clock begin elsewhere."""
 import os
+import time
 from datetime import timedelta
 from services.chassis.clock import SystemClock
-true = SystemClock.now
-by = timedelta(seconds=float(os.environ["QM_TEST_SHIFT_S"]))
-SystemClock.now = lambda self: true(self) + by
-'''
+shift_s = int(os.environ["QM_TEST_SHIFT_S"])
+now, monotonic, ns = SystemClock.now, SystemClock.monotonic, time.time_ns
+SystemClock.now = lambda self: now(self) + timedelta(seconds=shift_s)
+SystemClock.monotonic = lambda self: monotonic(self) + 10 * HOUR + shift_s
+time.time_ns = lambda: ns() + shift_s * 1_000_000_000
+'''.replace("HOUR", str(HOUR_S))
 
 
 @row(
@@ -80,19 +82,19 @@ async def projector_dies(ground: Ground) -> None:
     41,
     "clocks an hour ahead and an hour behind",
     "no lease, no decision and no history changes; time is the log's",
-    "every deciding service begins with its time of day shifted, then rightly again",
+    "every deciding service begins with its time of day and the base of its monotonic clock"
+    " shifted, every agent with its own the other way; then all rightly again",
 )
 async def wrong_clocks(ground: Ground) -> None:
-    folder = ground.state / "shifted"
-    folder.mkdir(exist_ok=True)
-    (folder / "sitecustomize.py").write_text(SHIFTED)
+    told = ground.shim("shifted", SHIFTED)
+    agents = [node.name for node in ground.platform.nodes]
     for shift_s in (HOUR_S, -HOUR_S):
-        told = {"PYTHONPATH": f"{folder}:{ROOT}", "QM_TEST_SHIFT_S": str(shift_s)}
+        shifts = dict.fromkeys(WRONG, shift_s) | dict.fromkeys(agents, -shift_s)
         async with ground.trial(f"clock{shift_s:+d}"):
-            for part in WRONG:
-                await ground.begin_anew(part, told)
+            for part, by_s in shifts.items():
+                await ground.begin_anew(part, {**told, "QM_TEST_SHIFT_S": str(by_s)})
     async with ground.trial("clock-right"):
-        for part in WRONG:
+        for part in (*WRONG, *agents):
             await ground.begin_anew(part, {})
 
 

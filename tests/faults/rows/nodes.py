@@ -11,6 +11,7 @@ import psutil
 
 from tests.e2e.fleet import eventually, retried
 from tests.fake_agent import FakeAgent
+from tests.faults.packets import lost
 from tests.faults.proxy import Answerless, cutting, swallowing
 from tests.faults.registry import row
 
@@ -25,6 +26,18 @@ STOPPED_WITHIN_S = 40.0
 MAD_S = 5.0  # for each way of being mad
 MAD = ("garbage", "huge", "trickle")
 MB = 1024 * 1024
+RENUMBERED = '''\
+"""Gives a node's GPUs their places the other way round."""
+from services.agent.adapters import virtual_gpus
+make = virtual_gpus.VirtualGpus.__init__
+def renumbered(self, node_id, count):
+    make(self, node_id, count)
+    places = range(count - 1, -1, -1)
+    pairs = zip(self._gpus, places)
+    moved = [gpu.model_copy(update={"index": place}) for gpu, place in pairs]
+    self._gpus = tuple(moved)
+virtual_gpus.VirtualGpus.__init__ = renumbered
+'''
 
 
 async def _offline(ground: Ground, node: str, since: int) -> None:
@@ -106,8 +119,8 @@ async def zombie(ground: Ground) -> None:
     33,
     "one-way partition; 30% loss",
     "deaf to one node it is offline and loses nothing; under loss nobody flaps",
-    f"a line that swallows all answers; then one that cuts {LOSS:.0%} of all questions,"
-    f" {LOSSY_S:g} s",
+    f"a line that swallows all answers; then {LOSSY_S:g} s each: {LOSS:.0%} of all questions cut,"
+    f" and, as root, {LOSS:.0%} of all packets dropped by the kernel both ways",
 )
 async def one_way(ground: Ground) -> None:
     node, before = await ground.node_id(NODE), await ground.head()
@@ -123,7 +136,10 @@ async def one_way(ground: Ground) -> None:
         await asyncio.sleep(LOSSY_S)
         for line in ground.lines.values():
             line.up()
-        assert not await ground.events("node.went_offline", after=before), "a node flapped"
+    ports = [line.port for line in ground.lines.values()]
+    async with ground.trial("packets-lost", kill_worker=False), lost(LOSS, ports) as is_lossy:
+        await asyncio.sleep(LOSSY_S if is_lossy else 0.0)
+    assert not await ground.events("node.went_offline", after=before), "a node flapped"
 
 
 async def _stop_one(ground: Ground) -> dict[str, Any]:
@@ -240,22 +256,50 @@ async def lies(ground: Ground) -> None:
 
 @row(
     38,
-    "reboot",
-    "a new boot id ends what ran before it, and frees its GPUs; all is placed again",
-    "the agent and its workers are killed, the agent begins with another boot id;"
-    " renumbered GPUs by tests",
+    "reboot, GPUs renumbered",
+    "a new boot id ends what ran before it, and frees its GPUs; all is placed again, by UUID",
+    "the agent and its workers are killed, the agent begins with another boot id and its GPUs in"
+    " each other's places; then once more, as they were",
     tests=(
         "tests/integration/test_agent.py::test_a_new_boot_ends_the_instances_of_the_old_one",
         "tests/integration/test_node_monitor.py::test_a_reboot_ends_what_ran_before_it",
     ),
 )
 async def reboot(ground: Ground) -> None:
-    before = await ground.head()
-    async with ground.trial("reboot", kill_worker=False):
-        lost = [worker for worker in ground.workers() if worker.node == NODE]
-        await ground.begin_anew(NODE, {"QM_BOOT_ID": f"boot-{before}"})
-        for worker in lost:
-            psutil.Process(worker.pid).kill()
-        for worker in lost:
-            died = partial(ground.recorded, "instance.died", before, instance_id=worker.instance_id)
-            await eventually(died, ONLINE_WITHIN_S)
+    was = await _places(ground)
+    told = ground.shim("renumbered", RENUMBERED)
+    for name, environment in (("renumbered", told), ("as-before", {})):
+        before = await ground.head()
+        async with ground.trial(f"reboot-{name}", kill_worker=False):
+            gone = [worker for worker in ground.workers() if worker.node == NODE]
+            boot = {"QM_BOOT_ID": f"boot-{before}"}
+            await ground.begin_anew(NODE, {**boot, **environment})
+            for worker in gone:
+                psutil.Process(worker.pid).kill()
+            for worker in gone:
+                died = partial(
+                    ground.recorded, "instance.died", before, instance_id=worker.instance_id
+                )
+                await eventually(died, ONLINE_WITHIN_S)
+            await eventually(
+                lambda before=before: ground.recorded("node.inventory_changed", before),
+                ONLINE_WITHIN_S,
+            )
+        now = await _places(ground)
+        assert now.keys() == was.keys()
+        assert (now != was) is bool(environment), f"the GPUs' places are {now}, and were {was}"
+        await eventually(partial(_workers_see_their_gpus, ground, now), ONLINE_WITHIN_S)
+
+
+async def _places(ground: Ground) -> dict[str, str]:
+    """Return where the GPUs of the node are, by UUID, as its agent says."""
+    node = next(each for each in ground.platform.nodes if each.name == NODE)
+    status = await ground.agent("GET", node, "/status")
+    return {gpu["uuid"]: str(gpu["index"]) for gpu in status["gpus"]}
+
+
+async def _workers_see_their_gpus(ground: Ground, places: dict[str, str]) -> bool:
+    """Tell whether each worker on the node was shown the GPU that the log gave it."""
+    given = {row["instance_id"]: row["gpu_uuid"] for row in await ground.instances()}
+    workers = [each for each in ground.workers() if each.node == NODE]
+    return all(places[given[each.instance_id]] == each.visible for each in workers)
