@@ -44,7 +44,7 @@ def head_of(token: str) -> dict[str, Any]:
     return dict(orjson.loads(urlsafe_b64decode(part + "==")))
 
 
-@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize("secret", SECRETS, ids=["raw", "pem", "openssh", "none"])
 @pytest.mark.parametrize("algorithm", ["HS256", "hs256", "none", "None", "ES256", "EdDSA"])
 def test_what_everybody_may_know_signs_nothing(secret: bytes, algorithm: str):
     head = written({**head_of(GOOD), "alg": algorithm})
