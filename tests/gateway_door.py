@@ -15,6 +15,7 @@ from services.chassis.errors import Conflict, Refused
 from services.chassis.folding import Folding
 from services.chassis.follower import Follower
 from services.chassis.problems import encode
+from services.gateway.adapters.client import Answered
 from services.gateway.adapters.query import QueryService
 from services.gateway.decide import keeping
 from services.gateway.decide.asking import Answer, Asked, Claim, Stored
@@ -28,7 +29,7 @@ from tests.memory_accounts import memory_own
 from tests.memory_secrets import MemorySecrets
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from fastapi import FastAPI
 
@@ -91,10 +92,19 @@ class FakeQuery:
     headers: dict[str, str] = field(default_factory=dict)
     is_up: bool = True
 
-    def __call__(self, request: httpx2.Request) -> httpx2.Response:
+    async def get(self, target: str, headers: Mapping[str, str]) -> Answered:
         if not self.is_up:
-            raise httpx2.ConnectError("refused")
+            raise ConnectionRefusedError("refused")
+        request = httpx2.Request("GET", f"http://query{target}", headers=headers)
         self.asked.append(request)
+        answer = self._answer(request)
+        names = {name.lower(): value for name, value in answer.headers.raw}
+        return Answered(answer.status_code, names, answer.content)
+
+    async def close(self) -> None:
+        self.is_up = False
+
+    def _answer(self, request: httpx2.Request) -> httpx2.Response:
         status, content = self.answers.get(request.url.path, (404, {"detail": "not there"}))
         headers = {"etag": '"7-abc"', "qm-position": "7"} | self.headers
         if request.headers.get("if-none-match") == '"7-abc"':
@@ -214,7 +224,7 @@ async def _a_gateway(
     bus, state, query = world.broker.bus("gateway"), State(), FakeQuery()
     follower = Follower(bus, "gateway", State.TYPES, world.clock)
     folding = Folding(follower, state.apply, LogClock(world.clock), service="gateway")
-    reads = QueryService("http://query", transport=httpx2.MockTransport(query))
+    reads = QueryService("http://query", server=query)
     context = world.context("gateway")
     app = wire(context, settings(**changes), bus, folding, state, own, reads)
     transport = httpx2.ASGITransport(app)

@@ -105,10 +105,13 @@ def _environments(state: Path, gateway: int, query: int) -> dict[str, dict[str, 
 
 async def _measure(running: Engines, gateway: int, query: int) -> None:
     await _ready(gateway)
+    first = await opened(gateway, TOKEN)
+    environments = await _seed(first)
+    first.close()
+    # Only now: a connection on which nothing is asked for long is cut.
     door = [await opened(gateway, TOKEN) for _ in range(CALLERS)]
     inside = [await opened(query, TOKEN) for _ in range(CALLERS)]
     say("the gateway is ready; reads by turns")
-    environments = await _seed(door[0])
     kinds = await _reads(door, inside)
     say("commands")
     commands = await _commands(door, environments)

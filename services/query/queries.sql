@@ -4,14 +4,13 @@
 -- at. Where the past has another form, a statement stands beside it under its name and `_then`.
 
 -- name: page
--- One page of a list, with the position it holds for: $1 items at most, after the cursor $2.
-with page as materialized (
-  select sort, item, row_number() over () as n from ({select}) as found
-)
-select {position} as position,
-       coalesce((select json_agg(item order by n) from page where n <= $1), '[]') as content,
-       (select sort::text from page
-         where n = $1 and exists (select 1 from page where n > $1)) as next_cursor;
+-- One page of a list: $1 items after the cursor $2 and one more if there is one, each with the
+-- position the page holds for; a page of nothing is one row without an item. The array is made of
+-- them elsewhere: here that would cost half as much again as reading them. As bytes, the driver hands
+-- them over as they are.
+select {position} as position, found.sort::text as sort,
+       convert_to(found.item::text, 'UTF8') as item
+  from (select) as always left join ({select}) as found on true;
 
 -- name: one
 -- One thing, with the position it holds for.

@@ -143,7 +143,7 @@ async def platform(broker, database) -> AsyncIterator[Platform]:
         state = GatewayState()
         follower = Follower(buses["gateway"], "gateway", GatewayState.TYPES, CLOCK)
         folding = Folding(follower, state.apply, LogClock(CLOCK), service="gateway")
-        query = QueryService("http://query", transport=httpx2.MockTransport(FakeQuery()))
+        query = QueryService("http://query", server=FakeQuery())
         stack.push_async_callback(query.close)
         here = context("gateway")
         app = wire(

@@ -389,6 +389,15 @@ async def test_what_query_says_is_not_read_again(door: Door):
     assert b'{"items":[{"length":1.10}]}' in answer.content
 
 
+async def test_things_that_say_their_id_are_not_read_again_and_others_are_given_it(door: Door):
+    said = b'{"items":[{"id":"n-1","node_id":"n-1","load":1.10}],"next_cursor":null,"position":7}'
+    door.query.answers["/nodes"] = (200, said)
+    assert said in (await door.client.get("/api/v1/nodes")).content
+    door.query.answers["/nodes"] = (200, {"items": [{"node_id": "n-1"}]})
+    data = (await door.client.get("/api/v1/nodes")).json()["data"]
+    assert data["items"] == [{"id": "n-1", "node_id": "n-1"}]
+
+
 async def test_an_unchanged_read_is_304(door: Door):
     door.query.answers["/queues"] = (200, {})
     answer = await door.client.get("/api/v1/queues", headers={"if-none-match": '"7-abc"'})

@@ -125,6 +125,14 @@ async def test_pages_of_any_size_give_the_whole_list_once(ask, path):
     assert pages == whole
 
 
+@pytest.mark.parametrize("kind", ["environment", "node"])
+async def test_things_that_people_know_by_their_id_say_it_first(ask, kind):
+    for item in (await got(ask, f"/{kind}s"))["items"]:
+        assert next(iter(item.items())) == ("id", item[f"{kind}_id"])
+        one = await got(ask, f"/{kind}s/{item['id']}")
+        assert next(iter(one.items())) == ("id", item["id"])
+
+
 async def test_a_node_shows_its_gpus_and_what_its_agent_said(ask):
     node = await got(ask, "/nodes/n1")
     assert (node["status"], node["boot_id"], node["available_gpu_ids"]) == ("online", "b1", [0, 1])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode, urlsplit
 
-import httpx2
 import orjson
 
 from services.chassis import tracing
@@ -17,14 +18,16 @@ from services.chassis.errors import (
     Refused,
     Unavailable,
 )
+from services.gateway.adapters.client import Client
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-PATIENCE_S = 15.0
-CONNECT_S = 2.0
-POSITION_HEADER, AS_OF_HEADER = "qm-position", "qm-as-of"
+    from services.gateway.adapters.client import Answered, Server
+
+POSITION_HEADER, AS_OF_HEADER = b"qm-position", b"qm-as-of"
 _NOT_MODIFIED, _BAD = 304, 400
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _CLASSES: dict[int, type[QuartermasterError]] = {
     400: Refused,
     404: NotFound,
@@ -51,56 +54,59 @@ class Read:
 class QueryService:
     """Forwards reads."""
 
-    def __init__(self, url: str, *, transport: httpx2.AsyncBaseTransport | None = None) -> None:
-        self._http = httpx2.AsyncClient(
-            base_url=url,
-            timeout=httpx2.Timeout(PATIENCE_S, connect=CONNECT_S),
-            transport=transport,
-            trust_env=False,
-        )
+    def __init__(self, url: str, *, server: Server | None = None) -> None:
+        parts = urlsplit(url)
+        self._host, self._port = parts.hostname or "", parts.port
+        self._server = server or Client(url)
 
     async def get(self, path: str, parameters: Sequence[tuple[str, str]], etag: str | None) -> Read:
         """Return the answer to a read; raises NotFound, Refused, Conflict or Unavailable."""
-        headers = {"if-none-match": etag} if etag else {}
-        base = self._http.base_url
+        target = _target(path, parameters)
+        if etag and _CONTROL.search(etag):
+            raise Refused("this is no ETag", field="If-None-Match")
         try:
-            with tracing.calling("GET", base.host, base.port) as call:
-                response = await self._http.get(
-                    path, params=list(parameters), headers=headers | call.headers
-                )
-                call.status = response.status_code
-        except (httpx2.HTTPError, OSError) as error:
+            with tracing.calling("GET", self._host, self._port) as call:
+                headers = {"if-none-match": etag, **call.headers} if etag else call.headers
+                answered = await self._server.get(target, headers)
+                call.status = answered.status
+        except OSError as error:
             raise Unavailable(f"the query service does not answer: {error}") from error
-        if response.status_code >= _BAD:
-            raise _error(response)
-        return _read(response)
+        if answered.status >= _BAD:
+            raise _error(answered)
+        return _read(answered)
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        await self._server.close()
 
 
-def _read(response: httpx2.Response) -> Read:
-    headers = response.headers
-    found, as_of = headers.get(POSITION_HEADER, ""), headers.get(AS_OF_HEADER)
+def _target(path: str, parameters: Sequence[tuple[str, str]]) -> str:
+    """Return path and query, escaped; what is escaped in the path already stays as it is."""
+    escaped = quote(path, safe="/:@!$&'()*+,;=~%")
+    return f"{escaped}?{urlencode(parameters)}" if parameters else escaped
+
+
+def _read(answered: Answered) -> Read:
+    headers = answered.headers
+    found, etag = headers.get(POSITION_HEADER, b""), headers.get(b"etag")
     return Read(
-        response.status_code,
-        b"" if response.status_code == _NOT_MODIFIED else response.content,
-        headers.get("etag"),
-        int(found) if found.isdecimal() else None,
-        as_of.encode() if as_of else None,
+        answered.status,
+        b"" if answered.status == _NOT_MODIFIED else answered.body,
+        etag.decode("latin-1") if etag else None,
+        int(found) if found.isdigit() else None,
+        headers.get(AS_OF_HEADER) or None,
     )
 
 
-def _error(response: httpx2.Response) -> QuartermasterError:
+def _error(answered: Answered) -> QuartermasterError:
     try:
-        problem: Any = orjson.loads(response.content)
+        problem: Any = orjson.loads(answered.body)
     except ValueError:
         problem = None
     said = problem if isinstance(problem, dict) else {}
     detail = str(said.get("detail") or "the query service refused")
-    if response.status_code not in _CLASSES:
-        return Bug(f"the query service answered {response.status_code}: {detail}")
+    if answered.status not in _CLASSES:
+        return Bug(f"the query service answered {answered.status}: {detail}")
     errors = said.get("errors")
     named = {"errors": errors} if isinstance(errors, list) and errors else {}
-    return _CLASSES[response.status_code](detail, **named)
+    return _CLASSES[answered.status](detail, **named)

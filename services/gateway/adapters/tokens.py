@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections import OrderedDict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 ALGORITHM, TYPE = "EdDSA", "at+jwt"
 ISSUER, AUDIENCE = "quartermaster", "quartermaster-api"
 LONGEST = 4096
+REMEMBERED = 1000  # tokens whose signature was checked
 REQUIRED = ("iss", "aud", "sub", "sid", "exp", "iat", "jti")
 # Time is the caller's: here is only who signed what.
 _OPTIONS: Any = {
@@ -48,6 +51,7 @@ class Tokens:
         self.lifetime = lifetime
         self._signing, self._kid = keys[0], _kid(keys[0].public_key())
         self._known = {_kid(key.public_key()): key.public_key() for key in keys}
+        self._read: OrderedDict[bytes, Claims] = OrderedDict()
 
     def issue(self, account_id: str, session_id: str, now: datetime) -> str:
         """Return a token for a session."""
@@ -64,9 +68,25 @@ class Tokens:
         return jwt.encode(claims, self._signing, algorithm=ALGORITHM, headers=headers)
 
     def read(self, token: str) -> Claims | None:
-        """Return what a token of ours says, whether it is over or not; None for any other."""
+        """Return what a token of ours says, whether it is over or not; None for any other.
+
+        Who signed a token never changes, so it is looked at once for many requests. Whether it is
+        over and its session has ended is not said here: that is asked each time.
+        """
         if len(token) > LONGEST:
             return None
+        digest = hashlib.sha256(token.encode("utf-8", "replace")).digest()
+        if (known := self._read.get(digest)) is not None:
+            self._read.move_to_end(digest)
+            return known
+        claims = self._verified(token)
+        if claims is not None:
+            self._read[digest] = claims
+            if len(self._read) > REMEMBERED:
+                self._read.popitem(last=False)
+        return claims
+
+    def _verified(self, token: str) -> Claims | None:
         try:
             header = jwt.get_unverified_header(token)
             key = self._known.get(str(header.get("kid")))

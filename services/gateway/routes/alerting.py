@@ -9,13 +9,14 @@ from contracts.alerts import RULES
 from contracts.http.alerts import NewSilence, RuleChanges
 from contracts.types import AlertId, Id
 from services.chassis.errors import NotFound
+from services.chassis.repeating import Repeated
 from services.gateway.decide.alerting import BeginSilence, ConfigureRule, LiftSilence, rule_view
 from services.gateway.decide.views import view
 from services.gateway.routes.access import ADMIN, OPERATE, READ
 from services.gateway.routes.doors import AskedHere, DoorsHere
 from services.gateway.routes.reading import forward, least_position
 
-router = APIRouter(prefix="/alerts", tags=["alerts"])
+router = APIRouter(prefix="/alerts", tags=["alerts"], route_class=Repeated)
 
 
 @router.get("/rules", dependencies=[READ])

@@ -4,6 +4,7 @@ from fastapi import APIRouter, Request, Response
 
 from contracts.http.environments import EnvironmentChanges, NewEnvironment
 from contracts.types import EnvironmentId
+from services.chassis.repeating import Repeated
 from services.gateway.decide.environments import (
     ChangeEnvironment,
     CreateEnvironment,
@@ -14,7 +15,7 @@ from services.gateway.routes.access import ADMIN, READ
 from services.gateway.routes.doors import AskedHere, DoorsHere
 from services.gateway.routes.reading import forward_shaped
 
-router = APIRouter(prefix="/environments", tags=["environments"])
+router = APIRouter(prefix="/environments", tags=["environments"], route_class=Repeated)
 
 
 @router.get("", dependencies=[READ])

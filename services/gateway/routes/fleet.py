@@ -3,11 +3,12 @@
 from fastapi import APIRouter, Request, Response
 
 from contracts.types import GpuUuid, InstanceId
+from services.chassis.repeating import Repeated
 from services.gateway.routes.access import READ
 from services.gateway.routes.doors import DoorsHere
 from services.gateway.routes.reading import forward
 
-router = APIRouter(tags=["fleet"])
+router = APIRouter(tags=["fleet"], route_class=Repeated)
 
 
 @router.get("/deployments/status", dependencies=[READ])

@@ -8,11 +8,12 @@ from fastapi import APIRouter, Path, Request, Response
 from pydantic import AfterValidator
 
 from contracts.http.history import Kind
+from services.chassis.repeating import Repeated
 from services.gateway.routes.access import READ
 from services.gateway.routes.doors import DoorsHere
 from services.gateway.routes.reading import forward
 
-router = APIRouter(tags=["history"])
+router = APIRouter(tags=["history"], route_class=Repeated)
 _EVENT = re.compile(r"[0-9]{1,18}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 

@@ -5,13 +5,14 @@ from pydantic import SecretStr
 
 from contracts.http.models import ModelChanges, NewModel
 from contracts.types import Launch, ModelId
+from services.chassis.repeating import Repeated
 from services.gateway.decide.models import ChangeModel, DeleteModel, RegisterModel
 from services.gateway.routes import shapes
 from services.gateway.routes.access import ADMIN, READ
 from services.gateway.routes.doors import AskedHere, DoorsHere
 from services.gateway.routes.reading import forward_shaped
 
-router = APIRouter(prefix="/models", tags=["models"])
+router = APIRouter(prefix="/models", tags=["models"], route_class=Repeated)
 
 
 @router.get("", dependencies=[READ])

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Request, Response
 from contracts.http.models import StartModel, StopModel
 from contracts.http.nodes import KillProcess, NewNode, NodeChanges
 from contracts.types import NodeId
+from services.chassis.repeating import Repeated
 from services.gateway.decide.instances import StartOnNode, StopOnNode
 from services.gateway.decide.nodes import ChangeNode, DeleteNode, KillProcessOnNode, RegisterNode
 from services.gateway.routes import shapes
@@ -14,7 +15,7 @@ from services.gateway.routes.access import ADMIN, HEARTBEAT, OPERATE, READ
 from services.gateway.routes.doors import AskedHere, DoorsHere
 from services.gateway.routes.reading import forward_shaped
 
-router = APIRouter(prefix="/nodes", tags=["nodes"])
+router = APIRouter(prefix="/nodes", tags=["nodes"], route_class=Repeated)
 
 Pid = Annotated[int, Path(ge=1, le=2**31 - 1)]
 

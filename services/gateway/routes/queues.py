@@ -3,11 +3,12 @@
 from fastapi import APIRouter, Request, Response
 
 from contracts.types import ModelId
+from services.chassis.repeating import Repeated
 from services.gateway.routes.access import READ
 from services.gateway.routes.doors import DoorsHere
 from services.gateway.routes.reading import forward
 
-router = APIRouter(prefix="/queues", tags=["queues"])
+router = APIRouter(prefix="/queues", tags=["queues"], route_class=Repeated)
 
 
 @router.get("", dependencies=[READ])

@@ -6,12 +6,13 @@ from fastapi import APIRouter, Request, Response
 from pydantic import StringConstraints
 
 from contracts.http.rebuilds import NewRebuild
+from services.chassis.repeating import Repeated
 from services.gateway.decide.rebuilds import AskRebuild
 from services.gateway.routes.access import ADMIN, READ
 from services.gateway.routes.doors import AskedHere, DoorsHere
 from services.gateway.routes.reading import forward
 
-router = APIRouter(prefix="/rebuilds", tags=["rebuilds"])
+router = APIRouter(prefix="/rebuilds", tags=["rebuilds"], route_class=Repeated)
 
 RebuildId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+$", max_length=100)]
 

@@ -57,4 +57,5 @@ environment = with_id("environment_id")
 node = with_id("node_id")
 strategy = with_id("strategy_id")
 webhook = with_id("webhook_id")
+IDENTIFIED = frozenset((environment, node, strategy, webhook))
 _LEFT_OUT = {"queue", "average_inference_time_s"}

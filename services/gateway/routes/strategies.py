@@ -4,6 +4,7 @@ from fastapi import APIRouter, Request, Response
 
 from contracts.http.strategies import NewStrategy, StrategyChanges
 from contracts.types import StrategyId
+from services.chassis.repeating import Repeated
 from services.gateway.decide.strategies import (
     ConfigureStrategy,
     CreateStrategy,
@@ -15,7 +16,9 @@ from services.gateway.routes.access import ADMIN, OPERATE, READ
 from services.gateway.routes.doors import AskedHere, DoorsHere
 from services.gateway.routes.reading import forward_shaped
 
-router = APIRouter(prefix="/scheduling-strategies", tags=["scheduling strategies"])
+router = APIRouter(
+    prefix="/scheduling-strategies", tags=["scheduling strategies"], route_class=Repeated
+)
 
 
 @router.get("", dependencies=[READ])

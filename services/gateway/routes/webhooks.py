@@ -11,6 +11,7 @@ from contracts.http.webhooks import PREFIX, NewWebhook, SentMessage, WebhookChan
 from contracts.types import Name, WebhookId
 from services.chassis.errors import NotFound
 from services.chassis.ids import token
+from services.chassis.repeating import Repeated
 from services.gateway.decide.asking import Asked
 from services.gateway.decide.verdicts import Command
 from services.gateway.decide.webhooks import (
@@ -30,7 +31,7 @@ from services.gateway.routes.reading import (
     least_position,
 )
 
-router = APIRouter(prefix="/webhooks", tags=["webhooks"])
+router = APIRouter(prefix="/webhooks", tags=["webhooks"], route_class=Repeated)
 
 
 @router.get("", dependencies=[READ])

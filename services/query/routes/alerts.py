@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from contracts.types import AlertId, Name, WebhookId
+from services.chassis.repeating import Repeated
 from services.query.routes.reading import Page, Read, Reader, a_page, one_of
 
 
@@ -22,7 +23,7 @@ class PageOfDeliveries(Page):
 
 def routes(reader: Reader) -> APIRouter:
     """Return the routes of alerts, and of where they go."""
-    router = APIRouter(tags=["alerts"])
+    router = APIRouter(tags=["alerts"], route_class=Repeated)
 
     @router.get("/alerts")
     async def alerts(request: Request, page: Annotated[PageOfAlerts, Query()]) -> Response:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request, Response
 
 from contracts.types import ModelId
+from services.chassis.repeating import Repeated
 from services.query.routes.reading import Page, Position, Reader, a_page
 
 
@@ -18,7 +19,7 @@ class PageOfDecisions(Page):
 
 def routes(reader: Reader) -> APIRouter:
     """Return the routes of decisions."""
-    router = APIRouter(tags=["decisions"])
+    router = APIRouter(tags=["decisions"], route_class=Repeated)
 
     @router.get("/decisions")
     async def decisions(request: Request, page: Annotated[PageOfDecisions, Query()]) -> Response:

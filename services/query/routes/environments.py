@@ -5,12 +5,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from contracts.types import EnvironmentId
+from services.chassis.repeating import Repeated
 from services.query.routes.reading import Page, Read, Reader, a_page, one_of
 
 
 def routes(reader: Reader) -> APIRouter:
     """Return the routes of environments."""
-    router = APIRouter(tags=["environments"])
+    router = APIRouter(tags=["environments"], route_class=Repeated)
 
     @router.get("/environments")
     async def environments(request: Request, page: Annotated[Page, Query()]) -> Response:

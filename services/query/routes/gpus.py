@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request, Response
 
 from contracts.types import GpuUuid, NodeId
+from services.chassis.repeating import Repeated
 from services.query.routes.reading import PageOfEnvironment, Read, Reader, a_page, one_of
 
 
@@ -17,7 +18,7 @@ class PageOfGpus(PageOfEnvironment):
 
 def routes(reader: Reader) -> APIRouter:
     """Return the routes of GPUs."""
-    router = APIRouter(tags=["gpus"])
+    router = APIRouter(tags=["gpus"], route_class=Repeated)
 
     @router.get("/gpus")
     async def gpus(request: Request, page: Annotated[PageOfGpus, Query()]) -> Response:

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from contracts.http.history import Blame, History, Kind, Zoom
 from services.chassis.errors import Refused
+from services.chassis.repeating import Repeated
 from services.query.decide.asked import FACTS, Asked, Blamed
 from services.query.routes.as_of import AsOf, then_of
 from services.query.routes.cursors import Cursor, cursor_of
@@ -73,7 +74,7 @@ class TimeMachine(Protocol):
 
 def routes(reader: Reader, machine: TimeMachine) -> APIRouter:
     """Return the routes of histories, and of causes."""
-    router = APIRouter(tags=["history"])
+    router = APIRouter(tags=["history"], route_class=Repeated)
 
     @router.get("/history/{kind}/{id_:path}")
     async def history(

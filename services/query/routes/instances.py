@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request, Response
 
 from contracts.types import InstanceId, ModelId, NodeId
+from services.chassis.repeating import Repeated
 from services.query.routes.reading import Page, Read, Reader, a_page, one_of
 
 
@@ -19,7 +20,7 @@ class PageOfInstances(Page):
 
 def routes(reader: Reader) -> APIRouter:
     """Return the routes of instances, and of starts asked for by hand."""
-    router = APIRouter(tags=["instances"])
+    router = APIRouter(tags=["instances"], route_class=Repeated)
 
     @router.get("/instances")
     async def instances(request: Request, page: Annotated[PageOfInstances, Query()]) -> Response:

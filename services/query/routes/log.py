@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field, StringConstraints
 
+from services.chassis.repeating import Repeated
 from services.query.routes.reading import (
     Page,
     Position,
@@ -33,7 +34,7 @@ class PageOfEvents(Page):
 
 def routes(reader: Reader) -> APIRouter:
     """Return the routes of the log and of how far the read models are behind it."""
-    router = APIRouter(tags=["log"])
+    router = APIRouter(tags=["log"], route_class=Repeated)
 
     @router.get("/events")
     async def events(request: Request, page: Annotated[PageOfEvents, Query()]) -> Response:

@@ -5,12 +5,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from contracts.types import NodeId
+from services.chassis.repeating import Repeated
 from services.query.routes.reading import PageOfEnvironment, Read, Reader, a_page, one_of
 
 
 def routes(reader: Reader) -> APIRouter:
     """Return the routes of nodes, and of what is deployed on them."""
-    router = APIRouter(tags=["nodes"])
+    router = APIRouter(tags=["nodes"], route_class=Repeated)
 
     @router.get("/nodes")
     async def nodes(request: Request, page: Annotated[PageOfEnvironment, Query()]) -> Response:

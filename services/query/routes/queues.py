@@ -5,12 +5,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from contracts.types import ModelId
+from services.chassis.repeating import Repeated
 from services.query.routes.reading import Page, PageOfEnvironment, Read, Reader, a_page, one_of
 
 
 def routes(reader: Reader) -> APIRouter:
     """Return the routes of queues, by the model that each belongs to."""
-    router = APIRouter(tags=["queues"])
+    router = APIRouter(tags=["queues"], route_class=Repeated)
 
     @router.get("/queues")
     async def queues(request: Request, page: Annotated[PageOfEnvironment, Query()]) -> Response:

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from contracts.types import Id
 from services.chassis.errors import NotFound
+from services.chassis.repeating import Repeated
 from services.query.routes.reading import Reader, Waiting, answer
 
 # An order is read from the log itself, so that a position that is waited for is there at once; to
@@ -15,7 +16,7 @@ _NOW = 0
 
 def routes(reader: Reader) -> APIRouter:
     """Return the routes of rebuilds."""
-    router = APIRouter(tags=["rebuilds"])
+    router = APIRouter(tags=["rebuilds"], route_class=Repeated)
 
     @router.get("/rebuilds")
     async def rebuilds(request: Request, _: Annotated[Waiting, Query()]) -> Response:

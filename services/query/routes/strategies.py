@@ -5,12 +5,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from contracts.types import StrategyId
+from services.chassis.repeating import Repeated
 from services.query.routes.reading import Page, Read, Reader, a_page, one_of
 
 
 def routes(reader: Reader) -> APIRouter:
     """Return the routes of strategies."""
-    router = APIRouter(tags=["strategies"])
+    router = APIRouter(tags=["strategies"], route_class=Repeated)
 
     @router.get("/strategies")
     async def strategies(request: Request, page: Annotated[Page, Query()]) -> Response:

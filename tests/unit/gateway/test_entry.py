@@ -55,6 +55,21 @@ def test_a_token_says_who_and_when(tokens: Tokens):
     assert tokens.read(forged()) is not None
 
 
+def test_who_signed_a_token_is_looked_at_once(tokens: Tokens, monkeypatch):
+    token = tokens.issue("acc-1", "s-1", NOW)
+    first = tokens.read(token)
+    monkeypatch.setattr(jwt, "decode", None)
+    assert tokens.read(token) is first
+
+
+def test_only_so_many_tokens_are_remembered(tokens: Tokens, monkeypatch):
+    monkeypatch.setattr("services.gateway.adapters.tokens.REMEMBERED", 2)
+    first, *others = [tokens.issue("acc-1", "s-1", NOW) for _ in range(4)]
+    for token in (first, others[0], first, *others[1:]):
+        assert tokens.read(token)
+    assert len(tokens._read) == 2
+
+
 @pytest.mark.parametrize(
     "token",
     [
