@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from tests.left_out import left_out
 from tests.platform import Broker, LogDatabase, new_broker, new_database, stop_engines, test_engines
@@ -15,15 +16,32 @@ from tests.platform import Broker, LogDatabase, new_broker, new_database, stop_e
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from xdist.remote import Producer
+
     from deploy.local.engines import Engines
 
 STATE = Path(os.environ.get("QM_TEST_STATE", Path(__file__).parents[1] / ".quartermaster" / "test"))
+E2E = "tests/e2e/"
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Say what a run of everything leaves out for want of a program; nothing is ever skipped."""
     is_whole = config.args_source == pytest.Config.ArgsSource.TESTPATHS
     return left_out() if is_whole and not hasattr(config, "workerinput") else []
+
+
+class OneFleetAtATime(LoadFileScheduling):
+    """Each file to a worker; all whole fleets to one, for they promise things within seconds."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return E2E if file.startswith(E2E) else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneFleetAtATime:
+    """Spread tests over the workers."""
+    return OneFleetAtATime(config, log)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
