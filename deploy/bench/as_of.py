@@ -18,7 +18,7 @@ import orjson
 from deploy.bench.table import percentile
 from services.chassis.database import connect_pool
 
-ASKED, WARM_UP = 60, 3
+ASKED, WARM_UP = 30, 2
 LISTS = (
     "environments",
     "models",

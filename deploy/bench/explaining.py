@@ -22,6 +22,8 @@ KINDS = {"model": "/models", "instance": "/instances", "node": "/nodes", "gpu": 
 MOST_IDS = 200
 _NAMES = {"model": "model_id", "instance": "instance_id", "node": "node_id", "gpu": "uuid"}
 _TIMEOUT_S = 30.0
+PATIENCE_S = 120.0  # a state of long ago is folded meanwhile; the asking again counts as waiting
+_NOT_YET = 503
 _NOT_THERE = 404
 
 Ids = Mapping[str, Sequence[str]]
@@ -145,6 +147,8 @@ class _Trial:
         parameters = {} if as_of is None else {"as_of": as_of}
         begun = time.perf_counter()
         answer = self._client.get(f"/explain/{kind}/{id_}", params=parameters)
+        while answer.status_code == _NOT_YET and time.perf_counter() - begun < PATIENCE_S:
+            answer = self._client.get(f"/explain/{kind}/{id_}", params=parameters)
         took = (time.perf_counter() - begun) * 1000
         if as_of is not None and answer.status_code == _NOT_THERE:
             return _Answer(took, None)

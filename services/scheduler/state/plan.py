@@ -28,7 +28,7 @@ Numbers = dict[str, "Scalar"]
 MAX_STARTS = 128  # a pass is bounded; the next one follows at once
 STUCK_AFTER_S = 600.0
 LONGEST_RETRY_S = 300.0
-REPLACE_PATIENCE = 2  # times the wait for a free GPU: stopping another's instance costs more
+REPLACE_PATIENCE = 2  # times the wait for a free GPU, up to the longest: to stop another costs more
 BEST_LOSERS = 5
 
 
@@ -131,7 +131,7 @@ class Plan:
 
     def _wait_s(self, failures: Failures, base_s: float, doubled: int, times: int = 1) -> float:
         longest_s = max(LONGEST_RETRY_S, base_s)
-        wait_s = min(base_s * 2.0 ** min(doubled, 16), longest_s) * times
+        wait_s = min(base_s * 2.0 ** min(doubled, 16) * times, longest_s)
         return max(0.0, failures.last_s + wait_s - self.now_s)
 
     # Reasons.
