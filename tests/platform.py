@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TEMPLATE = "qm_template"
+# As files: each page through the write-ahead log would be compressed, at 0.4 s of a processor.
+CREATE = f"create database {{name}} template {TEMPLATE} owner {access.OWNER} strategy file_copy"
 
 
 _held: list[TextIO] = []
@@ -114,7 +116,7 @@ def new_database(running: Engines) -> LogDatabase:
     """Return a fresh migrated database."""
     name = f"qm_{uuid4().hex[:12]}"
     with _locked(running.state / "template.lock"):
-        _sql(running, f"create database {name} template {TEMPLATE} owner {access.OWNER}")
+        _sql(running, CREATE.format(name=name))
     return LogDatabase(running, name)
 
 

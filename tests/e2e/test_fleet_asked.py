@@ -1,6 +1,6 @@
 """What a running fleet tells whoever asks, and a collector that never does; never a secret.
 
-One fleet for all of it: what came of a death, an old client's calls, one trace through all services.
+What came of a death, an old client's calls, one trace through all services.
 """
 
 from __future__ import annotations
@@ -14,24 +14,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import pytest_asyncio
 
 from deploy.grafana.metrics import METRICS
 from deploy.prometheus.rules import RULES
 from services.chassis.database import connect_pool
 from tests.e2e import old_client
-from tests.e2e.fleet import eventually, started
+from tests.e2e.conftest import CANARY
+from tests.e2e.fleet import eventually
 from tests.metrics_store import BINARY, a_store, panel_queries
-from tests.otlp import Collected, Span, a_collector
+from tests.otlp import Collected, Span
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-
     from tests.e2e.fleet import Fleet
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.asyncio(loop_scope="package")]
 
 REPLACED_WITHIN_S = 45.0
-CANARY = "canary-9f27-must-not-be-read"
 TABLES = """
 select schemaname, tablename from pg_tables
  where schemaname not in ('pg_catalog', 'information_schema')"""
@@ -47,25 +46,7 @@ class Told:
     secrets: list[str]
 
 
-@pytest.fixture(scope="module")
-def collected() -> Iterator[Collected]:
-    """Take what every process tells from its start to its end."""
-    with a_collector() as collected, pytest.MonkeyPatch.context() as environment:
-        environment.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collected.url)
-        environment.setenv("OTEL_METRIC_EXPORT_INTERVAL", "2000")
-        environment.setenv("OTEL_BSP_SCHEDULE_DELAY", "500")
-        yield collected
-
-
-@pytest.fixture(scope="module")
-async def fleet(collected: Collected) -> AsyncIterator[Fleet]:
-    assert collected.url
-    async with started() as running:
-        await _say_secrets(running)
-        yield running
-
-
-@pytest.fixture(scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="package")
 async def killed(fleet: Fleet) -> str:
     """An instance whose process was killed with SIGKILL, and which was replaced."""
     instance_id = await fleet.kill_worker("node-1")
@@ -73,7 +54,7 @@ async def killed(fleet: Fleet) -> str:
     return instance_id
 
 
-@pytest.fixture(scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="package")
 async def told(fleet: Fleet, killed: str, collected: Collected) -> Told:
     """Everything that was told by now: every metric at least twice, for rates need two."""
     del killed  # so that rates of starts have a rise
@@ -239,17 +220,6 @@ async def _until_told(collected: Collected) -> None:
             return
         await asyncio.sleep(0.2)
     raise AssertionError(f"never told: {missing()}, but {sorted(collected.points)}")
-
-
-async def _say_secrets(fleet: Fleet) -> None:
-    """Send what nobody else may read by every way in."""
-    await fleet.api("PATCH", f"/models/{fleet.models['painter']}", json={"description": "changed"})
-    base = fleet.platform.gateway_url
-    form = {"username": "somebody", "password": CANARY}
-    await fleet.http.post(f"{base}/auth/jwt/login", data=form)
-    await fleet.http.get(f"{base}/api/v1/models?token={CANARY}")
-    await fleet.http.get("/models", headers={"X-API-Key": f"qmk_{CANARY}"})
-    await fleet.http.get("/models", headers={"Authorization": f"Bearer {CANARY}"})
 
 
 def _secrets(fleet: Fleet) -> list[str]:
