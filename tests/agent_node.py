@@ -84,7 +84,11 @@ class AgentNode:
             timeout=30,
         )
         self.process: subprocess.Popen[bytes] | None = None
-        self.position = 0
+        self.position, self.turn = 0, 0
+
+    def called(self, instance_id: str) -> str:
+        """Return what the agent calls an instance of this turn; each test that shares it has one."""
+        return f"{instance_id}-{self.turn}" if self.turn else instance_id
 
     def start(self, **settings: str) -> AgentNode:
         self.environment |= settings
@@ -125,7 +129,7 @@ class AgentNode:
     def command(self, instance_id: str, template: str = "calm", **more: Any) -> dict[str, Any]:
         gpu = more.pop("gpu", 0)
         return {
-            "instance_id": instance_id,
+            "instance_id": self.called(instance_id),
             "model_name": "llama",
             "gpu_uuid": self.gpus()[gpu] if isinstance(gpu, int) else gpu,
             "boot_id": BOOT,
@@ -141,10 +145,10 @@ class AgentNode:
 
     def stop(self, instance_id: str, grace_s: float = 5, **more: Any) -> httpx2.Response:
         body = {"fence": self.fence(), "grace_s": grace_s, **more}
-        return self.http.post(f"/instances/{instance_id}/stop", json=body)
+        return self.http.post(f"/instances/{self.called(instance_id)}/stop", json=body)
 
     def instance(self, instance_id: str) -> dict[str, Any]:
-        return self.http.get(f"/instances/{instance_id}").json()
+        return self.http.get(f"/instances/{self.called(instance_id)}").json()
 
     def until(self, instance_id: str, state: str) -> dict[str, Any]:
         def there() -> dict[str, Any] | None:
@@ -162,6 +166,13 @@ class AgentNode:
                 if marked and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(process)
         return found
+
+    def next_turn(self) -> None:
+        """Kill what this turn left running; ids are free again."""
+        for instance in self.http.get("/instances").json():
+            body = {"fence": self.fence(), "grace_s": 0}
+            self.http.post(f"/instances/{instance['instance_id']}/stop", json=body)
+        self.turn += 1
 
     def close(self) -> None:
         self.http.close()

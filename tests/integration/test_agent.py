@@ -25,11 +25,17 @@ def node(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def refusing(tmp_path_factory):
-    """One agent for all who are refused: they leave nothing behind."""
-    made = AgentNode(tmp_path_factory.mktemp("refusing")).start()
+def lasting(tmp_path_factory):
+    made = AgentNode(tmp_path_factory.mktemp("lasting")).start()
     yield made
     made.close()
+
+
+@pytest.fixture
+def shared(lasting):
+    """One agent for all who leave it as it is: a start costs a second of a processor."""
+    yield lasting
+    lasting.next_turn()
 
 
 def problem(answer, status):
@@ -46,45 +52,45 @@ def test_virtual_gpus_keep_their_uuids(node):
 
 
 @pytest.mark.parametrize("template", ["calm", "http", "line"])
-def test_a_worker_becomes_ready_as_its_template_says(node, template):
-    assert node.begin("i-1", template)["instance"]["state"] in {"starting", "ready"}
-    answer = node.until("i-1", "ready")
+def test_a_worker_becomes_ready_as_its_template_says(shared, template):
+    assert shared.begin("i-1", template)["instance"]["state"] in {"starting", "ready"}
+    answer = shared.until("i-1", "ready")
     assert psutil.pid_exists(answer["instance"]["pid"])
     assert answer["load_s"] > 0
     assert (answer["instance"]["endpoint"] is not None) == (template == "http")
 
 
-def test_the_same_start_again_starts_nothing(node):
-    command = node.command("i-1")
-    first = node.http.post("/instances", json=command).json()
-    again = node.http.post("/instances", json=command).json()
+def test_the_same_start_again_starts_nothing(shared):
+    command = shared.command("i-1")
+    first = shared.http.post("/instances", json=command).json()
+    again = shared.http.post("/instances", json=command).json()
     assert first["instance"]["pid"] == again["instance"]["pid"]
-    assert len(node.workers()) == 1
+    assert len(shared.workers()) == 1
 
 
-def test_a_stop_confirms_the_death_and_again_says_the_same(node):
-    pid = node.begin("i-1")["instance"]["pid"]
+def test_a_stop_confirms_the_death_and_again_says_the_same(shared):
+    pid = shared.begin("i-1")["instance"]["pid"]
     for _ in range(2):
-        answer = node.stop("i-1").json()
+        answer = shared.stop("i-1").json()
         assert answer["instance"]["state"] == "exited"
         assert answer["instance"]["error_code"] is None
         assert answer["instance"]["exit_code"] == -signal.SIGTERM
     assert not psutil.pid_exists(pid)
 
 
-def test_what_never_ran_is_stopped_and_its_late_start_is_refused(node):
-    late = node.command("i-1")
-    assert node.stop("i-1").json()["instance"]["state"] == "exited"
-    assert problem(node.http.post("/instances", json=late), 409)["code"] == "fenced"
-    assert node.workers() == []
+def test_what_never_ran_is_stopped_and_its_late_start_is_refused(shared):
+    late = shared.command("i-1")
+    assert shared.stop("i-1").json()["instance"]["state"] == "exited"
+    assert problem(shared.http.post("/instances", json=late), 409)["code"] == "fenced"
+    assert shared.workers() == []
 
 
-def test_a_held_gpu_is_refused_with_its_holder(node):
-    node.begin("i-1")
-    refused = problem(node.http.post("/instances", json=node.command("i-2")), 409)
+def test_a_held_gpu_is_refused_with_its_holder(shared):
+    shared.begin("i-1")
+    refused = problem(shared.http.post("/instances", json=shared.command("i-2")), 409)
     assert refused["code"] == "held"
-    assert refused["numbers"]["holder"] == "i-1"
-    assert node.begin("i-3", gpu=1)["instance"]["gpu_uuid"] == node.gpus()[1]
+    assert refused["numbers"]["holder"] == shared.called("i-1")
+    assert shared.begin("i-3", gpu=1)["instance"]["gpu_uuid"] == shared.gpus()[1]
 
 
 def test_an_older_command_is_fenced_also_after_a_restart(node):
@@ -175,62 +181,62 @@ def test_a_new_boot_ends_the_instances_of_the_old_one(node):
 
 
 @pytest.mark.parametrize("template", ["stubborn", "stray"])
-def test_a_process_that_ignores_term_is_killed_with_all_its_children(node, template):
-    node.begin("i-1", template)
-    node.until("i-1", "ready")
+def test_a_process_that_ignores_term_is_killed_with_all_its_children(shared, template):
+    shared.begin("i-1", template)
+    shared.until("i-1", "ready")
     if template == "stray":
-        wait_for(lambda: len(node.workers()) == 2, "the stray child")
-    answer = node.stop("i-1", grace_s=0.3).json()
+        wait_for(lambda: len(shared.workers()) == 2, "the stray child")
+    answer = shared.stop("i-1", grace_s=0.3).json()
     assert answer["instance"]["state"] == "exited"
-    assert node.workers() == []
+    assert shared.workers() == []
 
 
-def test_the_sooner_end_counts_when_a_stop_is_repeated(node):
-    node.begin("i-1", "stubborn")
-    node.until("i-1", "ready")
-    patient = threading.Thread(target=node.stop, args=("i-1", 20))
+def test_the_sooner_end_counts_when_a_stop_is_repeated(shared):
+    shared.begin("i-1", "stubborn")
+    shared.until("i-1", "ready")
+    patient = threading.Thread(target=shared.stop, args=("i-1", 20))
     patient.start()
-    node.until("i-1", "stopping")
-    assert node.stop("i-1", grace_s=0).json()["instance"]["exit_code"] == -signal.SIGKILL
+    shared.until("i-1", "stopping")
+    assert shared.stop("i-1", grace_s=0).json()["instance"]["exit_code"] == -signal.SIGKILL
     patient.join()
 
 
-def test_a_worker_that_crashes_failed_and_its_last_words_are_told(node):
-    node.begin("i-1", "crash")
-    answer = node.until("i-1", "failed")
+def test_a_worker_that_crashes_failed_and_its_last_words_are_told(shared):
+    shared.begin("i-1", "crash")
+    answer = shared.until("i-1", "failed")
     assert answer["instance"]["exit_code"] == 7
     assert "worker crash" in answer["log_tail"]
 
 
-def test_a_worker_that_is_never_ready_failed_and_is_gone(node):
-    node.begin("i-1", "never")
-    assert node.until("i-1", "failed")["error_code"] == "ready_timeout"
-    assert node.workers() == []
+def test_a_worker_that_is_never_ready_failed_and_is_gone(shared):
+    shared.begin("i-1", "never")
+    assert shared.until("i-1", "failed")["error_code"] == "ready_timeout"
+    assert shared.workers() == []
 
 
-def test_a_program_that_does_not_exist_is_a_failed_start(node):
-    answer = node.begin("i-1", "missing")
+def test_a_program_that_does_not_exist_is_a_failed_start(shared):
+    answer = shared.begin("i-1", "missing")
     assert answer["instance"]["state"] == "failed"
     assert answer["error_code"] == "cannot_start"
 
 
-def test_a_secret_reaches_the_worker_in_a_private_file_and_nowhere_else(node):
+def test_a_secret_reaches_the_worker_in_a_private_file_and_nowhere_else(shared):
     canary = "canary-5c9d1f"
     secret = {"variable": "QM_QUEUE_FILE", "content": canary}
-    node.begin("i-1", secret_files=[secret])
-    node.until("i-1", "ready")
-    path = node.state / "instances/i-1/secrets/QM_QUEUE_FILE"
+    shared.begin("i-1", secret_files=[secret])
+    shared.until("i-1", "ready")
+    path = shared.state / "instances" / shared.called("i-1") / "secrets/QM_QUEUE_FILE"
     assert path.read_text() == canary
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert "secret=0o600" in node.http.get("/instances/i-1/logs").text
-    others = [p for p in node.root.rglob("*") if p.is_file() and p != path]
+    assert "secret=0o600" in shared.http.get(f"/instances/{shared.called('i-1')}/logs").text
+    others = [p for p in shared.root.rglob("*") if p.is_file() and p != path]
     assert all(canary not in p.read_text() for p in others)
-    node.stop("i-1")
+    shared.stop("i-1")
     assert not path.exists()
 
 
-def test_a_worker_gains_no_privileges_and_inherits_only_what_is_allowed(node):
-    pid = node.begin("i-1")["instance"]["pid"]
+def test_a_worker_gains_no_privileges_and_inherits_only_what_is_allowed(shared):
+    pid = shared.begin("i-1")["instance"]["pid"]
     status = Path(f"/proc/{pid}/status").read_text()
     assert "NoNewPrivs:\t1" in status
     environment = psutil.Process(pid).environ()
@@ -239,27 +245,28 @@ def test_a_worker_gains_no_privileges_and_inherits_only_what_is_allowed(node):
     assert environment["QM_MODEL"] == "llama"
 
 
-def test_logs_are_followed_to_the_workers_end(node):
-    node.begin("i-1", "chatty")
-    with node.http.stream("GET", "/instances/i-1/logs?tail=5&follow=true") as answer:
+def test_logs_are_followed_to_the_workers_end(shared):
+    shared.begin("i-1", "chatty")
+    path = f"/instances/{shared.called('i-1')}/logs?tail=5&follow=true"
+    with shared.http.stream("GET", path) as answer:
         lines = answer.iter_lines()
         assert next(line for line in lines if line == "beat 3")
-        node.stop("i-1")
+        shared.stop("i-1")
         assert all(line.startswith("beat") for line in lines)
-    assert node.instance("i-1")["instance"]["state"] == "exited"
+    assert shared.instance("i-1")["instance"]["state"] == "exited"
 
 
-async def test_our_own_client_follows_logs_too(node):
-    await asyncio.to_thread(node.begin, "i-1", "chatty")
-    client = Agents(Access(token=TOKEN)).connect(f"http://127.0.0.1:{node.port}")
+async def test_our_own_client_follows_logs_too(shared):
+    await asyncio.to_thread(shared.begin, "i-1", "chatty")
+    client = Agents(Access(token=TOKEN)).connect(f"http://127.0.0.1:{shared.port}")
     try:
         with pytest.raises(NotFound, match="there is no instance i-9"):
             await client.logs("i-9", 5, follow=True)
         told, stopping = b"", None
-        async for chunk in await client.logs("i-1", 5, follow=True):
+        async for chunk in await client.logs(shared.called("i-1"), 5, follow=True):
             told += chunk
             if b"beat 3\n" in told and stopping is None:
-                stopping = asyncio.create_task(asyncio.to_thread(node.stop, "i-1"))
+                stopping = asyncio.create_task(asyncio.to_thread(shared.stop, "i-1"))
         assert stopping is not None
         assert (await stopping).status_code == 200
     finally:
@@ -308,27 +315,29 @@ def test_a_lease_goes_on_while_the_agent_is_away(tmp_path):
         node.close()
 
 
-def test_a_worker_is_killed_by_pid_and_a_strangers_process_is_not(node):
-    pid = node.begin("i-1")["instance"]["pid"]
-    node.until("i-1", "ready")
-    assert node.process is not None
-    stranger = node.http.post(f"/processes/{node.process.pid}/kill", json={"fence": node.fence()})
+def test_a_worker_is_killed_by_pid_and_a_strangers_process_is_not(shared):
+    pid = shared.begin("i-1")["instance"]["pid"]
+    shared.until("i-1", "ready")
+    assert shared.process is not None
+    stranger = shared.http.post(
+        f"/processes/{shared.process.pid}/kill", json={"fence": shared.fence()}
+    )
     assert problem(stranger, 422)["code"] == "not_ours"
-    killed = node.http.post(f"/processes/{pid}/kill", json={"fence": node.fence()})
+    killed = shared.http.post(f"/processes/{pid}/kill", json={"fence": shared.fence()})
     assert killed.json() == {"pid": pid, "found": True}
-    assert node.until("i-1", "exited")["instance"]["exit_code"] == -signal.SIGKILL
-    again = node.http.post(f"/processes/{pid}/kill", json={"fence": node.fence()})
+    assert shared.until("i-1", "exited")["instance"]["exit_code"] == -signal.SIGKILL
+    again = shared.http.post(f"/processes/{pid}/kill", json={"fence": shared.fence()})
     assert again.json() == {"pid": pid, "found": False}
 
 
-def test_a_long_poll_is_answered_by_a_change(node):
-    change = node.http.get("/status").json()["change"]
-    assert node.http.get(f"/status?since={change}&wait_s=0.05").json()["change"] == change
+def test_a_long_poll_is_answered_by_a_change(shared):
+    change = shared.http.get("/status").json()["change"]
+    assert shared.http.get(f"/status?since={change}&wait_s=0.05").json()["change"] == change
     answers = []
     url = f"/status?since={change}&wait_s=20"
-    waiting = threading.Thread(target=lambda: answers.append(node.http.get(url).json()))
+    waiting = threading.Thread(target=lambda: answers.append(shared.http.get(url).json()))
     waiting.start()
-    node.begin("i-1")
+    shared.begin("i-1")
     waiting.join(20)
     assert answers[0]["change"] > change
 
@@ -364,24 +373,24 @@ def test_two_agents_never_share_a_directory(node):
         ),
     ],
 )
-def test_a_bad_start_is_refused_with_its_field(refusing, change, status, code, field):
-    body = refusing.command("i-1", **({"gpu": change["gpu"]} if "gpu" in change else {}))
+def test_a_bad_start_is_refused_with_its_field(shared, change, status, code, field):
+    body = shared.command("i-1", **({"gpu": change["gpu"]} if "gpu" in change else {}))
     body |= {name: value for name, value in change.items() if name != "gpu"}
-    refused = problem(refusing.http.post("/instances", json=body), status)
+    refused = problem(shared.http.post("/instances", json=body), status)
     assert refused["code"] == code
     assert field in [error["field"] for error in refused["errors"]]
-    assert refusing.workers() == []
+    assert shared.workers() == []
 
 
-def test_no_route_but_health_opens_without_the_token(refusing):
+def test_no_route_but_health_opens_without_the_token(shared):
     for path in ("/status", "/gpus", "/instances", "/models", "/docs", "/openapi.json"):
         for header in ("", "Bearer wrong", "Basic x"):
-            answer = refusing.http.get(path, headers={"authorization": header})
+            answer = shared.http.get(path, headers={"authorization": header})
             assert problem(answer, 401)["code"] == "unauthorized"
-    assert refusing.http.get("/health", headers={"authorization": ""}).status_code == 200
+    assert shared.http.get("/health", headers={"authorization": ""}).status_code == 200
 
 
-def test_a_body_over_a_mebibyte_is_refused(refusing):
+def test_a_body_over_a_mebibyte_is_refused(shared):
     headers = {"content-type": "application/json"}
-    answer = refusing.http.post("/instances", content=b" " * (1 << 20) + b"{}", headers=headers)
+    answer = shared.http.post("/instances", content=b" " * (1 << 20) + b"{}", headers=headers)
     assert answer.status_code == 413
