@@ -40,7 +40,7 @@ dashboards: setup
 
 # Everything that must hold before a change is taken.
 test *args: setup lint contracts-check
-    "{{python}}" -m pytest -n 3 --dist loadfile --no-loadscope-reorder "$@"
+    "{{python}}" -m pytest -n 4 --dist loadfile --no-loadscope-reorder "$@"
 
 # The console in real Chromium, which is installed when it is missing and we are root.
 test-browser *args: setup

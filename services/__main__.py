@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from importlib import import_module
 
@@ -26,6 +27,7 @@ def main() -> int:
     if len(sys.argv) != 2 or sys.argv[1] not in SERVICES:  # noqa: PLR2004
         sys.stderr.write(f"usage: python -m services NAME, one of: {' '.join(SERVICES)}\n")
         return 2
+    gc.disable()  # until all is imported, and frozen: a sixth of the gateway's start was collecting
     return int(import_module(f"services.{sys.argv[1]}.service").start())
 
 

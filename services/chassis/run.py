@@ -85,6 +85,7 @@ async def _until_stopped(service: str, main: Callable[[Context], Awaitable[None]
     # What was imported lives on: full collections need not walk it. With 1,000 nodes they held the
     # journal for 51 ms and the projector for 73 ms, and do so for 2 and 22 ms (`just bench scale`).
     gc.freeze()
+    gc.enable()
     try:
         with metering.gauge("quartermaster.service.healthy", lambda: [(context.health.ok, {})]):
             return await _race(context, main)

@@ -35,6 +35,7 @@ EXEC_S = 12.0  # trace seconds: a fifth of a second here
 MODELS = ("painter", "writer")
 AGENTS = {"node-1": 2, "node-2": 2}
 LOOK_S = 0.1
+SAMPLES = frozenset({"queue.sampled", "node.reported"})
 WATCH_S = 0.3
 RESTARTED_WITHIN_S = 10.0
 AGAIN = frozenset({409, 502, 503, 504})  # 409: the same request is in flight
@@ -51,15 +52,15 @@ class Worker:
 
 
 class Results(Collector):
-    """Every result of each id, not only the first."""
+    """Every result of each id, not only the first; one that the broker brings again is one."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
-        self.all: defaultdict[str, list[Result]] = defaultdict(list)
+        self.all: defaultdict[str, set[Result]] = defaultdict(set)
 
     def take(self, result: Result) -> None:
         super().take(result)
-        self.all[result.id].append(result)
+        self.all[result.id].add(result)
 
 
 class Fleet:
@@ -219,6 +220,13 @@ class Fleet:
         row = await self.query.one(f"/instances/{instance_id}")
         return row["state"] == "died" and await self.all_serve()
 
+    async def story(self, instance_id: str) -> str:
+        """Tell of an instance and of what was recorded last, for whoever waited in vain."""
+        row = await self.query.one(f"/instances/{instance_id}")
+        last = [event for event in await self.events() if event["type"] not in SAMPLES][-40:]
+        lines = [f"{each['recorded_at']} {each['type']} {each['data']}" for each in last]
+        return "\n".join([str(row), *lines])
+
     async def watch(self) -> None:
         """Look all the time for GPUs on which two instances live at once."""
         while True:
@@ -304,7 +312,7 @@ async def started(make: Callable[[Platform, Engines], F] = Fleet) -> AsyncIterat
         await asyncio.to_thread(wipe, state, said.append)
 
 
-def _explained(results: list[Result], died: set[str]) -> bool:
+def _explained(results: set[Result], died: set[str]) -> bool:
     """Tell whether all results of an id but one have an excuse.
 
     The broker delivered the request again, its publisher was told of no confirm and sent it again,

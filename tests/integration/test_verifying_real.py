@@ -11,30 +11,47 @@ from services.journal.adapters.postgres_window import PostgresWindow
 from services.journal.verify import verify
 from services.journal.window import forget
 from tests.old_log import made, put
-from tests.platform import new_database
 
 NOW = datetime.now(UTC)
 AS_NOBODY_EVER_DOES = "set session_replication_role = replica; "
 
 
-@pytest.fixture
-async def database(engines):
-    database = new_database(engines)
+TABLES = (
+    "log.facts",
+    "log.telemetry",
+    "log.seals",
+    "log.telemetry_heads",
+    "log.cursors",
+    "rm.checkpoints",
+)
+KEEP = "create schema kept; " + "".join(
+    f"create table kept.{table.partition('.')[2]} as table {table}; " for table in TABLES
+)
+PUT_BACK = AS_NOBODY_EVER_DOES + "".join(
+    f"delete from {table}; insert into {table} table kept.{table.partition('.')[2]}; "
+    for table in TABLES
+)
+
+
+@pytest.fixture(scope="module")
+async def made_log(database):
+    """A log with two seals: facts 1 3 5, 9 11 13, 17 19 21, seals at 25 and 26."""
     owner = await connect_pool(database.owner_url(), service="test", min_size=1, max_size=2)
     await put(owner, await made([40, 35, 10]))
     await owner.close()
-    yield database
-    database.drop()
-
-
-@pytest.fixture
-async def log(database):
-    """A log with two seals: facts 1 3 5, 9 11 13, 17 19 21, seals at 25 and 26."""
     pool = await connect_pool(database.url("journal"), service="journal", min_size=2, max_size=4)
     log = PostgresLog(pool)
     await forget(PostgresWindow(pool), NOW, window_days=30, published=await log.cursor())
+    database.superuser_sql(KEEP)
     yield log
     await pool.close()
+
+
+@pytest.fixture
+def log(database, made_log):
+    """The same log for each: what was done to it is put back."""
+    yield made_log
+    database.superuser_sql(PUT_BACK)
 
 
 CHANGES = [

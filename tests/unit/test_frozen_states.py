@@ -79,7 +79,7 @@ def fold(state: Any, events: Any) -> None:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_frozen_anywhere_and_folded_on_it_is_the_same_and_decides_the_same(service, data):
     history = data.draw(random_logs(new(service).TYPES))
@@ -96,7 +96,7 @@ def test_frozen_anywhere_and_folded_on_it_is_the_same_and_decides_the_same(servi
 
 
 @pytest.mark.parametrize("service", SERVICES)
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_what_changes_in_a_state_is_reached_once_so_that_nothing_comes_back_as_two(service, data):
     state = new(service)

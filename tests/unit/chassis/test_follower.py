@@ -144,7 +144,7 @@ async def followed(broker: Broker) -> Follower:
     return follower
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(worlds())
 async def test_every_event_comes_once_and_in_order_whatever_the_broker_does(world):
     types, connections, page = world

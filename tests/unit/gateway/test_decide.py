@@ -363,7 +363,7 @@ NAMES = st.sampled_from(["one", "two"])
 STEPS = st.lists(st.tuples(st.integers(0, 7), NAMES, st.integers(0, 5)), max_size=40)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(STEPS)
 def test_whatever_is_asked_names_stay_unique_and_nothing_loses_its_environment(steps):
     story = Story()

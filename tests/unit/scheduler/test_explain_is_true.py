@@ -151,7 +151,7 @@ FLEETS = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(FLEETS)
 def test_what_is_said_would_happen_happens_and_nothing_less_would_do(fleet: AFleet) -> None:
     spec = fleet.lived()
@@ -189,7 +189,7 @@ class Asked(Fleet):
 
 TestAtAnyMoment = Asked.TestCase
 TestAtAnyMoment.settings = settings(
-    max_examples=30,
+    max_examples=20,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=list(HealthCheck),

@@ -271,7 +271,7 @@ class Fleet(RuleBasedStateMachine):
 
 TestNever = Fleet.TestCase
 TestNever.settings = settings(
-    max_examples=60,
+    max_examples=40,
     stateful_step_count=50,
     deadline=None,
     suppress_health_check=list(HealthCheck),
