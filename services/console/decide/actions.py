@@ -33,6 +33,7 @@ LISTS = {
     "strategy": "/scheduling",
     "webhook": "/alerts",
     "account": "/accounts",
+    "own": "/keys",
     "key": "/keys",
     "silence": "/alerts",
     "rule": "/rules",

@@ -21,6 +21,12 @@ _ACCOUNTS = (
            "It is out at once, and every key it made with it. It cannot be opened again, and its"
            " name stays taken.", "DELETE", "/accounts/{id}", "admin", is_grave=True),
 )  # fmt: skip
+_OWN = (
+    Action("own.password", "Change password", "Another password for you",
+           "It ends all of your sessions, this one too: you log in again with it.", "POST",
+           "/auth/password", "known",
+           (Field("current_password", "Password now", "password", required=True), f.PASSWORD)),
+)  # fmt: skip
 _KEYS = (
     Action("key.create", "New API key", "New API key",
            "For a program. It may do no more than you, and is shown once.", "POST", "/keys",
@@ -65,4 +71,4 @@ _WEBHOOKS = (
            "No alert is sent there any more.", "DELETE", "/webhooks/{id}", "admin",
            is_grave=True),
 )  # fmt: skip
-ALL = (*_ACCOUNTS, *_KEYS, *_ALERTS, *_WEBHOOKS)
+ALL = (*_ACCOUNTS, *_OWN, *_KEYS, *_ALERTS, *_WEBHOOKS)

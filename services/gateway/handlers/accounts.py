@@ -12,7 +12,7 @@ import structlog
 
 from contracts.roles import Permission
 from services.chassis import ids
-from services.chassis.errors import QuartermasterError
+from services.chassis.errors import QuartermasterError, Refused
 from services.gateway.decide.accounts import (
     ChangePassword,
     Register,
@@ -123,7 +123,7 @@ class Accounts:
             return _too_often(wait_s)
         found = await self._right(asker.name, current)
         if found is None or found[0] != asker.id:
-            return Denied("wrong", "the current password is wrong")
+            raise Refused("this is not the password now", field="current_password")
         await self._own.attempts.give_back(buckets)
         return await self.set_password(found[0], new, asked)
 

@@ -12,7 +12,7 @@ from services.console.adapters.gateway import Answer, Caller, Gateway
 from services.console.decide.telling import delivery_rows, rule_rows
 from services.console.decide.when import lengths
 from tests.fake_gateway import NOON, TOKEN, FakeGateway, a_delivery, a_rule
-from tests.unit.console.door import logged_in
+from tests.unit.console.door import browser, logged_in
 
 if TYPE_CHECKING:
     from httpx2 import Request
@@ -57,6 +57,20 @@ async def test_an_account_is_registered_at_the_door_of_the_gateway():
     did = await client.post("/do/account.create/new", data=form)
     assert did.headers["location"].startswith("/accounts?")
     assert gateway.done[0][:3] == ("POST", "/auth/register", form)
+
+
+async def test_your_own_password_is_changed_where_the_session_came_of_one():
+    gateway = FakeGateway()
+    with_token = await logged_in(gateway)
+    assert "/do/own.password/new" not in (await with_token.get("/keys")).text
+    client = browser(gateway)
+    await client.post("/login", data={"username": "eve", "password": "right"})
+    assert "/do/own.password/new" in (await client.get("/keys")).text
+    asked = (await client.get("/do/own.password/new")).text
+    assert "ends all of your sessions" in asked
+    form = {"current_password": "right", "password": "battery staple"}
+    await client.post("/do/own.password/new", data=form)
+    assert gateway.done[-1][:3] == ("POST", "/auth/password", form)
 
 
 async def test_a_command_at_the_door_stands_beside_the_api_and_tells_its_position():

@@ -180,6 +180,7 @@ async def test_every_action_asks_first_and_is_one_command(code):
         "strategy": "str-1",
         "webhook": "whk-1",
         "account": "acc-2",
+        "own": "new",
         "key": "key-1",
         "rule": "node_offline",
         "silence": "sil-1",
