@@ -391,6 +391,20 @@ async def test_a_read_is_forwarded_and_wrapped(still_door: Door, path, forwarded
     assert asked.params["min_position"] == "3"
 
 
+async def test_who_asks_the_same_at_once_is_answered_with_two_reads(door: Door, monkeypatch):
+    door.query.answers["/queues"] = (200, {"items": []})
+    answer = door.query.get
+
+    async def slowly(target, headers):
+        await asyncio.sleep(0.05)
+        return await answer(target, headers)
+
+    monkeypatch.setattr(door.query, "get", slowly)
+    answers = await asyncio.gather(*(door.client.get("/api/v1/queues") for _ in range(20)))
+    assert [each.status_code for each in answers] == [200] * 20
+    assert len(door.query.asked) == 2
+
+
 async def test_what_query_says_is_not_read_again(door: Door):
     door.query.answers["/queues"] = (200, b'{"items":[{"length":1.10}]}')
     answer = await door.client.get("/api/v1/queues")

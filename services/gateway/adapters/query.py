@@ -18,6 +18,7 @@ from services.chassis.errors import (
     Refused,
     Unavailable,
 )
+from services.chassis.sharing import Shared
 from services.gateway.adapters.client import Client
 
 if TYPE_CHECKING:
@@ -58,12 +59,20 @@ class QueryService:
         parts = urlsplit(url)
         self._host, self._port = parts.hostname or "", parts.port
         self._server = server or Client(url)
+        self._shared = Shared[Read]()
 
     async def get(self, path: str, parameters: Sequence[tuple[str, str]], etag: str | None) -> Read:
-        """Return the answer to a read; raises NotFound, Refused, Conflict or Unavailable."""
+        """Return the answer to a read; raises NotFound, Refused, Conflict or Unavailable.
+
+        Who asks the same at the same time is answered together: what is read does not depend on
+        who asks.
+        """
         target = _target(path, parameters)
         if etag and _CONTROL.search(etag):
             raise Refused("this is no ETag", field="If-None-Match")
+        return await self._shared.read((target, etag), lambda: self._get(target, etag))
+
+    async def _get(self, target: str, etag: str | None) -> Read:
         try:
             with tracing.calling("GET", self._host, self._port) as call:
                 headers = {"if-none-match": etag, **call.headers} if etag else call.headers

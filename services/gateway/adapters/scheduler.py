@@ -15,6 +15,7 @@ from services.chassis.errors import (
     Refused,
     Unavailable,
 )
+from services.chassis.sharing import Shared
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +34,7 @@ class SchedulerOverBus:
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
+        self._shared = Shared[tuple[bytes, int]]()
 
     async def explain(self, question: Mapping[str, Any]) -> tuple[bytes, int]:
         """Return an explanation as JSON, and the position it holds for.
@@ -40,6 +42,9 @@ class SchedulerOverBus:
         Raises Refused, NotFound, Conflict or Unavailable.
         """
         body = orjson.dumps({"op": "explain", **question})
+        return await self._shared.read(body, lambda: self._explain(body))
+
+    async def _explain(self, body: bytes) -> tuple[bytes, int]:
         try:
             headers, answer = await self._bus.ask(
                 wire.EXCHANGE_ASKED, QUEUE, body, timeout_s=PATIENCE_S
