@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from deploy.local.processes import lives
 from tests.e2e.fleet import eventually, retried
 from tests.fake_agent import FakeAgent
 from tests.faults.packets import lost
@@ -211,18 +212,18 @@ async def agent_killed(ground: Ground) -> None:
 async def will_not_die(ground: Ground) -> None:
     before = await ground.head()
     async with ground.trial("will-not-die", kill_worker=False):
-        workers = {worker.instance_id: worker.pid for worker in ground.workers()}
-        frozen = [psutil.Process(pid) for pid in workers.values()]
-        for process in frozen:
+        workers = {worker.instance_id: psutil.Process(worker.pid) for worker in ground.workers()}
+        for process in workers.values():
             process.suspend()
         stopped = (await _stop_one(ground))["instance_id"]
-        for instance_id, pid in workers.items():
+        for instance_id, process in workers.items():
             if instance_id != stopped:
-                psutil.Process(pid).resume()
+                process.resume()
         await eventually(
             lambda: ground.recorded("gpu.freed", before, instance_id=stopped), STOPPED_WITHIN_S
         )
-        assert not psutil.pid_exists(workers[stopped]), "its GPU was freed while it lived"
+        # What init has not buried yet holds nothing any more.
+        assert not lives(workers[stopped]), "its GPU was freed while it lived"
 
 
 @row(
