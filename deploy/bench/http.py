@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
@@ -38,6 +39,7 @@ SQL_ASKED, MOST = 300, 200
 READ, QUERY = "list of 50", "list of 50, query itself"
 EXPLAIN, DEPLOYMENTS = "explain a node", "deployments of 500 nodes"
 SAME = ", all the same"
+_NEXT = re.compile(rb'"next_cursor":"([^"]+)"')
 READERS, BATCH, BATCHES = 50, 100, 40
 STEADY_S, STEADY_PER_S = 6.0, 50
 READY_S, DRAIN_S = 60.0, 120.0
@@ -192,9 +194,10 @@ async def _all_deployments(caller: Caller, most: int) -> None:
         status, _, body = await caller.ask("GET", path + cursor)
         if status != HTTPStatus.OK:
             raise RuntimeError(body.decode())
-        if (following := json.loads(body)["data"]["next_cursor"]) is None:
+        # Not read as a whole: sixteen callers' reading would be most of what is measured.
+        if (following := _NEXT.search(body)) is None:
             return
-        cursor = f"&cursor={following}"
+        cursor = f"&cursor={following[1].decode()}"
 
 
 async def _commands(door: list[Caller], environments: list[str]) -> Took:

@@ -44,9 +44,19 @@ select key as sort, row as item
 select row as item from rm.model_status where key = $1;
 
 -- name: nodes
--- Nodes, of one environment if named.
+-- Nodes, of one environment if named: a page of keys first, so that no more is put together.
+select n.key as sort, n.row as item
+  from (select key
+          from rm.nodes
+         where key > coalesce($2, '') and ($3::text is null or environment_id = $3)
+         order by key limit $1 + 1) page
+ cross join lateral (select key, row from rm.node_status where key = page.key offset 0) n
+ order by page.key;
+
+-- name: nodes_then
+-- Nodes as they were, of one environment if named.
 select key as sort, row as item
-  from rm.node_status
+  from rm.node_status_at($as_of, $moment)
  where key > coalesce($2, '') and ($3::text is null or environment_id = $3)
  order by key limit $1 + 1;
 
@@ -167,11 +177,12 @@ select n.key as sort,
            from rm.gpu_status g
            left join rm.instances i on i.key = g.instance_id
           where g.node_id = n.key), '') || ']')::json as item
-  from (select key, row
-          from rm.node_status
+  from (select key
+          from rm.nodes
          where key > coalesce($2, '') and ($3::text is null or environment_id = $3)
-         order by key limit $1 + 1) n
- order by n.key;
+         order by key limit $1 + 1) page
+ cross join lateral (select key, row from rm.node_status where key = page.key offset 0) n
+ order by page.key;
 
 -- name: deployments_then
 -- Every node there was, its GPUs, and what ran on each.

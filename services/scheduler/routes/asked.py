@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 QUEUE = "scheduler.asked"
-AT_ONCE = 4  # so that one about the past, which takes longer, keeps none of now waiting
+AT_ONCE = 8  # so that one about the past, which takes longer, keeps none of now waiting
 RETRY_S = 0.5
 
 
