@@ -47,6 +47,7 @@ class Worker:
 
     instance_id: str
     node: str
+    model: str
     visible: str
     pid: int
 
@@ -185,7 +186,7 @@ class Fleet:
         return {row["model_id"] for row in ready} == set(self.models.values())
 
     async def create_homeless_model(self) -> str:
-        """Make a model where no node is, so that it stays below its floor; return its id."""
+        """Make a model whose workers cannot start: it stays below its floor; return its id."""
         nowhere = await self.api("POST", "/environments", json={"name": "nowhere"})
         broker = fleet.Broker("127.0.0.1", 15672, 5672, "/", "nobody", "")
         body = fleet.model("homeless", EXEC_S, SPEED, broker)
@@ -209,8 +210,8 @@ class Fleet:
         await eventually(lambda: running(part) not in gone, RESTARTED_WITHIN_S, pause_s=0.01)
 
     async def kill_worker(self, node: str) -> str:
-        """Kill a worker, on this node if it has one; return its instance."""
-        workers = await asyncio.to_thread(self.workers)
+        """Kill a worker that serves, on this node if it has one; return its instance."""
+        workers = [each for each in await asyncio.to_thread(self.workers) if each.model in MODELS]
         victim = min(workers, key=lambda worker: (worker.node != node, worker.pid))
         psutil.Process(victim.pid).kill()
         return victim.instance_id
@@ -243,7 +244,8 @@ class Fleet:
                     continue
                 node = Path(told["QM_READY_FILE"]).relative_to(self.state / "agents").parts[0]
                 visible = told["CUDA_VISIBLE_DEVICES"]
-                found.append(Worker(told["QM_INSTANCE_ID"], node, visible, process.pid))
+                ids = told["QM_INSTANCE_ID"], node, told["QM_MODEL"]
+                found.append(Worker(*ids, visible, process.pid))
         return found
 
 
