@@ -117,6 +117,7 @@ async def test_an_action_is_asked_and_then_done_once(page, url, gateway):
 
 
 async def test_the_keyboard_finds_and_goes_everywhere(page, url):
+    await expect(page.locator("#pulse")).to_have_attribute("data-state", "live")  # scripts run
     await page.keyboard.press("/")
     await page.keyboard.type("llama")
     await expect(page.locator("#hits [aria-selected=true]")).to_contain_text("llama")
