@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 QUEUE = "scheduler.asked"
-AT_ONCE = 8  # so that one about the past, which takes longer, keeps none of now waiting
+# Each has a copy of the fleet; those about the past take longer, and keep none of now waiting.
+AT_ONCE = 8
 RETRY_S = 0.5
 
 

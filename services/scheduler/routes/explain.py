@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 SLICE_S = 0.003
 GIVE_WAY_S, LOOK_AGAIN_S = 0.03, 0.001  # how long one answer waits for decisions, and looks
 REACH_S = 5.0
-FEW = 8  # answers begun
 COMPARED = 500  # names, to find the one that may be meant
 EXPLAINED_MS = metrics.get_meter("quartermaster.scheduler").create_histogram(
     "quartermaster.scheduler.explained", unit="ms", description="How long one answer took."
@@ -92,16 +91,13 @@ class Explaining:
     clock: Clock
     is_deciding: Callable[[], bool]
     one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
-    # Each has a copy of the fleet; while one is thought about, others' facts are read.
-    few_at_once: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(FEW))
 
     async def explain(self, question: Question) -> Explanation:
         """Return the answer; raises Refused, NotFound, Conflict or Unavailable."""
         began = self.clock.monotonic()
         # What takes long, the past, keeps nobody else waiting.
         then = None if question.as_of is None else await self._then(question)
-        async with self.few_at_once:
-            explanation = await self._answered(question, then or await self._now(question))
+        explanation = await self._answered(question, then or await self._now(question))
         EXPLAINED_MS.record((self.clock.monotonic() - began) * 1000)
         return explanation
 
@@ -109,7 +105,7 @@ class Explaining:
         view.facts = await self._facts(view)
         if not view.facts and not _is_known(view):
             raise NotFound(_unknown(question, view.state, view.position))
-        async with self.one_at_a_time:
+        async with self.one_at_a_time:  # meanwhile others' facts are read
             return await self._driven(view)
 
     async def _now(self, question: Question) -> View:
