@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx2
 
-from deploy.bench import as_of, explaining, moments
+from deploy.bench import as_of, explaining, followed, moments
 from deploy.bench.engines import fresh_engines, service
 from deploy.bench.lifetime import MIXES, live
 from deploy.bench.rebuild import projected, rebuilt
@@ -44,6 +44,7 @@ class Found:
     as_of: Mapping[str, as_of.Cost]
     restart_full_s: float
     restart_snapshot_s: Sequence[float]
+    snapshots: int
     explained: Mapping[str, explaining.Cost]
 
 
@@ -78,9 +79,10 @@ async def _measure(engines: Engines, events: int, mix: str, per_s: float) -> Fou
     say("asking for the past")
     past = await as_of.measure(engines.urls("query")["QM_DATABASE_URL"])
     full_s, snapshot_s = await _restarts(engines, log)
+    snapshots = await _followed(engines, log)
     explained = await _explained(engines)
     await journal.close()
-    return Found(projected_s, rebuilt_s, taken, past, full_s, snapshot_s, explained)
+    return Found(projected_s, rebuilt_s, taken, past, full_s, snapshot_s, snapshots, explained)
 
 
 async def _read_models(engines: Engines, log: PostgresLog) -> tuple[float, list[float]]:
@@ -104,6 +106,13 @@ async def _restarts(engines: Engines, log: PostgresLog) -> tuple[float, list[flo
         # Of an ordinary log a snapshot is due by time: not to wait for it is all that this changes.
         await trials.start({"QM_SNAPSHOT_INTERVAL": "5"}, until_kept=True)
         return full_s, [await trials.start({}) for _ in range(ROUNDS)]
+
+
+async def _followed(engines: Engines, log: PostgresLog) -> int:
+    """Return how many snapshots of its past a scheduler keeps that followed all along."""
+    say("keeping the scheduler's snapshots of the past")
+    with service("journal", engines.urls("journal")):
+        return await followed.follow(engines, (await log.head()).position)
 
 
 async def _explained(engines: Engines) -> Mapping[str, explaining.Cost]:
@@ -176,6 +185,7 @@ def _report(events: int, mix: str, found: Found) -> None:
                 "restart to the first decision, from a snapshot (s)",
                 middle(found.restart_snapshot_s),
             ),
+            ("snapshots of the past", found.snapshots),
             ("log (MB per million events)", found.sizes.log / 1e6),
             ("read models (MB per million events)", found.sizes.read_models / 1e6),
         ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -13,9 +13,10 @@ import structlog
 from services.chassis import wire
 from services.chassis.errors import Bug, Refused, Unavailable
 from services.chassis.strangers import Strangers
+from services.chassis.supervision import begun
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
     from contracts.envelope import Recorded
     from services.chassis.clock import Clock
@@ -118,6 +119,13 @@ class Follower:
                     with suppress(Unavailable):
                         await inbox.close()
 
+    async def through(self, position: int) -> Batches:
+        """Yield history from where it stands up to a recorded position, and no further."""
+        if self.position < position:
+            async with aclosing(self._catch_up(position, position)) as pages:
+                async for page in pages:
+                    yield page
+
     async def history(
         self, types: frozenset[str] | None, after: int, until: int | None = None
     ) -> tuple[int, list[Recorded], bool]:
@@ -160,15 +168,18 @@ class Follower:
             self._since = min(self._since, self.moment)
         self.on_moved()
 
-    async def _catch_up(self, until: int | None = None) -> Batches:
-        """Yield pages of history to the head, asking for the next one while one is folded."""
-        page = asyncio.create_task(self._page(self._types, self.position))
+    async def _catch_up(self, enough: int | None = None, until: int | None = None) -> Batches:
+        """Yield pages of history to the head, asking for the next one while one is folded.
+
+        enough: it is over with the page that reaches there. until: no page goes further.
+        """
+        page = asyncio.create_task(self._page(self._types, self.position, until))
         try:
             while True:
                 through, event_id, events, last = await page
-                done = last or (until is not None and through >= until)
+                done = last or (enough is not None and through >= enough)
                 if not done:
-                    page = asyncio.create_task(self._page(self._types, through))
+                    page = asyncio.create_task(self._page(self._types, through, until))
                 if events:
                     yield events
                 self._move(through, event_id)
@@ -205,7 +216,7 @@ class Follower:
                     yield batch
                     batch = []
                 self._move(reached, event_id)
-                async with aclosing(self._catch_up(until=end)) as pages:
+                async with aclosing(self._catch_up(end)) as pages:
                     async for page in pages:
                         yield page
                 reached, event_id = self.position, None
@@ -253,3 +264,22 @@ class Follower:
         if moment is not None:
             seen = datetime.fromisoformat(moment)
             self.moment = seen if self.moment is None else max(self.moment, seen)
+
+
+@asynccontextmanager
+async def ahead(batches: Batches) -> AsyncIterator[Batches]:
+    """Begin to get the first of some batches at once, before anybody asks for it."""
+    async with aclosing(batches), begun(_next_of(batches)) as first:
+        yield _from(first, batches)
+
+
+async def _next_of(batches: Batches) -> Sequence[Recorded] | None:
+    return await anext(batches, None)
+
+
+async def _from(first: asyncio.Task[Sequence[Recorded] | None], rest: Batches) -> Batches:
+    batch = await first
+    if batch is not None:
+        yield batch
+    async for batch in rest:
+        yield batch

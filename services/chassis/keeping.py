@@ -34,6 +34,9 @@ HELD_MS = metrics.get_meter("quartermaster.snapshots").create_histogram(
 )
 
 KEPT = 3
+KEPT_OF_THE_PAST = 48  # spread over the log, however large they are
+MOST_KEPT = 4096
+BYTES_PER_EVENT = 200  # of a snapshot, for each event since the last: a fifth of what the log takes
 RETRY_S = 0.5
 FETCH_ATTEMPTS = 3
 CATCHING_UP = 10  # times fewer snapshots while history is read: they make a start longer
@@ -47,11 +50,19 @@ S = TypeVar("S")
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often a snapshot is taken, and how many are kept; no events at all switch it off."""
+    """How often a snapshot is taken, and how many are kept; no events at all switch it off.
 
-    every_events: int = 10_000
+    room_bytes: as many more are kept as find room in it, packed.
+    """
+
+    every_events: int = 1000
     every_s: float = 300.0
     kept: int = KEPT
+    room_bytes: int = 0
+
+    def kept_of(self, packed_bytes: int) -> int:
+        """Return how many are kept of snapshots that are so large."""
+        return min(MOST_KEPT, max(self.kept, self.room_bytes // packed_bytes))
 
 
 class Keeper(Generic[S]):
@@ -71,11 +82,16 @@ class Keeper(Generic[S]):
         self._waits = False
         self._folded = (0, "")
         self._folded_s = self._kept_s = clock.monotonic()
-        self._kept_at = self._new = 0
+        self._kept_at = self._new = self._packed_bytes = 0
         self._moved = asyncio.Event()
         # Processes of one service fold the same: they had better not all freeze at once.
         share = int(uuid7()[-4:], 16) / 0x10000
-        self._every = round(self._pace.every_events * (1 + share / 4))
+        self._at_least = round(self._pace.every_events * (1 + share / 4))
+
+    @property
+    def _every(self) -> int:
+        """After how many events one is due: a large state's are rarer, for the room they take."""
+        return max(self._at_least, self._packed_bytes // BYTES_PER_EVENT)
 
     # At a start.
 
@@ -124,6 +140,7 @@ class Keeper(Generic[S]):
             self._pass_over(manifest.position, f"it is damaged: {error!r}")
             return False
         follower.begin_at(manifest.position, manifest.event_id, manifest.telemetry_since)
+        self._packed_bytes = len(packed)
         took_ms = round((self._clock.monotonic() - began) * 1000)
         log.info("snapshot restored", **self._told(manifest, len(packed)), took_ms=took_ms)
         return True
@@ -240,8 +257,8 @@ class Keeper(Generic[S]):
         HELD_MS.record(held_ms, {"service": self._service})
         packed, plain_bytes = await asyncio.to_thread(pack, lines)
         said = Manifest("", self._shelf.fingerprint, position, event_id, plain_bytes, (), since)
-        await self._shelf.put(said, packed, kept=self._pace.kept)
-        self._kept_at = position
+        await self._shelf.put(said, packed, kept=self._pace.kept_of(len(packed)))
+        self._kept_at, self._packed_bytes = position, len(packed)
         log.info("snapshot kept", **self._told(said, len(packed)), held_ms=round(held_ms, 1))
         return True
 

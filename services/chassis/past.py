@@ -4,32 +4,41 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
 
 import structlog
 
 from services.chassis.errors import Bug, Refused, Unavailable
 from services.chassis.folding import recorded_skips
-from services.chassis.follower import Follower
+from services.chassis.follower import Follower, ahead
 from services.chassis.frozen import Freezer, in_slices, pack
-from services.chassis.keeping import folds_telemetry, lacks_telemetry, thaw
+from services.chassis.keeping import (
+    KEPT_OF_THE_PAST,
+    Pace,
+    folds_telemetry,
+    lacks_telemetry,
+    thaw,
+)
 from services.chassis.snapshots import Manifest, Shelf
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
     from datetime import datetime
 
     from contracts.envelope import Recorded
     from services.chassis.clock import Clock
+    from services.chassis.follower import Batches
     from services.chassis.ports import Bus
     from services.chassis.snapshots import Found
 
 log = structlog.get_logger(__name__)
 
 REMEMBERED = 8
-KEPT_OF_THE_PAST = 48  # spread over the log: any past is near one
 WORTH_KEEPING = 10_000
+SPREAD = Pace(kept=KEPT_OF_THE_PAST)
 
 
 class Folds(Protocol):
@@ -47,8 +56,9 @@ S = TypeVar("S", bound=Folds)
 class Past(Generic[S]):
     """The states of a service at past positions; a few are remembered.
 
-    make: a new state, as it is before the first event. telemetry_window_s: as the service's own
-    follower has it; a past state knows telemetry from so long before its position on, or longer.
+    make: a new state, as it is before the first event. pace: how many snapshots there may be.
+    telemetry_window_s: as the service's own follower has it; a past state knows telemetry from so
+    long before its position on, or longer.
     """
 
     def __init__(
@@ -58,8 +68,10 @@ class Past(Generic[S]):
         make: Callable[[], S],
         clock: Clock,
         *,
+        pace: Pace = SPREAD,
         telemetry_window_s: float | None = None,
     ) -> None:
+        self._pace = pace
         self._bus, self._service, self._make, self._clock = bus, service, make, clock
         self._window_s = telemetry_window_s
         self._freezer = Freezer(service, make())
@@ -85,18 +97,35 @@ class Past(Generic[S]):
         state = self._make()
         follower = Follower(self._bus, self._service, state.TYPES, self._clock)
         telemetry = folds_telemetry(follower)
-        found = await self._shelf.find(telemetry=telemetry, at_most=position)
+        found = await self._shelf.find(telemetry=telemetry, at_most=position, with_chunk=True)
         if not 0 <= position <= found.head:
             raise Refused(f"position {position}: the newest is {found.head}", head=found.head)
-        since = self._since(found, telemetry=telemetry)
-        follower.begin_at(0, "", since)
-        if not await self._remembered(position, found, follower, state):
-            await self._thawed(found, since, follower, state)
-        begun_at = follower.position
-        await self._fold_on(follower, state, position)
-        if position - begun_at >= WORTH_KEEPING and found.event_id is not None:
-            await self._keep(state, position, found.event_id, follower.telemetry_since)
+        for start in self._starts(position, found, follower):
+            follower.begin_at(start.position, start.event_id, start.since)
+            # What comes behind it is on its way while the state is made that it is folded into.
+            async with ahead(follower.through(position)) as pages:
+                if not await start.begin(state):
+                    continue
+                await self._fold_on(pages, follower, state)
+            if position - start.position >= WORTH_KEEPING and found.event_id is not None:
+                await self._keep(state, position, found.event_id, start.since)
+            break
         return state, follower.telemetry_since
+
+    def _starts(self, position: int, found: Found, follower: Follower) -> Iterator[_Start[S]]:
+        """Yield what a state may begin with, the nearest first: in the end, with nothing."""
+        since = self._since(found, follower)
+        newest = found.manifests[0].position if found.manifests else 0
+        nearest = max((known for known in self._known if known <= position), default=0)
+        if nearest > newest:
+            known, telemetry_since = self._known[nearest]
+            yield _Start(nearest, "", telemetry_since, partial(self._copied, known))
+        for number, manifest in enumerate(found.manifests):
+            if not lacks_telemetry(manifest, since, follower):
+                thawed = partial(self._thawed, manifest, b"" if number else found.chunk)
+                event_id, telemetry_since = manifest.event_id, manifest.telemetry_since
+                yield _Start(manifest.position, event_id, telemetry_since, thawed)
+        yield _Start(0, "", since, _as_it_is)
 
     async def _keep(self, state: S, position: int, event_id: str, since: datetime | None) -> None:
         """Spare the next one the way; without it, nothing is lost but time."""
@@ -104,58 +133,60 @@ class Past(Generic[S]):
         packed, plain_bytes = await asyncio.to_thread(pack, lines or ())
         said = Manifest("", self._freezer.fingerprint, position, event_id, plain_bytes, (), since)
         try:
-            await self._shelf.put(said, packed, kept=KEPT_OF_THE_PAST)
+            await self._shelf.put(said, packed, kept=self._pace.kept_of(len(packed)))
         except (Refused, Unavailable) as error:
             log.info("past state not kept", service=self._service, because=error.detail)
 
-    def _since(self, found: Found, *, telemetry: bool) -> datetime | None:
-        if not telemetry or self._window_s is None or found.moment is None:
+    def _since(self, found: Found, follower: Follower) -> datetime | None:
+        if not folds_telemetry(follower) or self._window_s is None or found.moment is None:
             return None
         return found.moment - timedelta(seconds=self._window_s)
 
-    async def _remembered(self, position: int, found: Found, follower: Follower, state: S) -> bool:
-        """Begin with a copy of a state we have, where no snapshot is nearer."""
-        newest = found.manifests[0].position if found.manifests else 0
-        nearest = max((known for known in self._known if known <= position), default=0)
-        if nearest <= newest:
-            return False
-        known, since = self._known[nearest]
+    async def _copied(self, known: S, state: S) -> bool:
         lines = await in_slices(self._freezer.freeze(known), self._clock)
         await in_slices(self._freezer.thaw(lines or (), state), self._clock)
-        follower.begin_at(nearest, "", since)
         return True
 
-    async def _thawed(
-        self, found: Found, since: datetime | None, follower: Follower, state: S
-    ) -> None:
-        """Begin with the nearest snapshot of use, or with nothing."""
-        for manifest in found.manifests:
-            if lacks_telemetry(manifest, since, follower):
-                continue
-            try:
-                packed = await self._shelf.fetch(manifest)
-                await thaw(self._freezer, manifest, packed, state, self._clock)
-            except Unavailable:
-                raise
-            except Exception as error:  # noqa: BLE001 (whatever is wrong with it, history is not)
-                log.warning(
-                    "snapshot passed over",
-                    service=self._service,
-                    position=manifest.position,
-                    because=f"it is damaged: {error!r}",
-                )
-                continue
-            follower.begin_at(manifest.position, manifest.event_id, manifest.telemetry_since)
-            return
+    async def _thawed(self, manifest: Manifest, first: bytes, state: S) -> bool:
+        """Make `state` that of a snapshot; False, and it stays as it is, when that is of no use."""
+        try:
+            packed = await self._shelf.fetch(manifest, first)
+            await thaw(self._freezer, manifest, packed, state, self._clock)
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 (whatever is wrong with it, history is not)
+            log.warning(
+                "snapshot passed over",
+                service=self._service,
+                position=manifest.position,
+                because=f"it is damaged: {error!r}",
+            )
+            return False
+        return True
 
-    async def _fold_on(self, follower: Follower, state: S, position: int) -> None:
-        reached = follower.position
-        while reached < position:
-            reached, events, _ = await follower.history(follower.types, reached, position)
+    async def _fold_on(self, pages: Batches, follower: Follower, state: S) -> None:
+        async for events in pages:
             failures = await in_slices(_apply(events, state), self._clock)
             for failure in filter(None, failures or ()):
                 if failure.position not in await recorded_skips(follower, self._service):
                     raise Bug(f"cannot fold {failure.type} at position {failure.position}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Start(Generic[S]):
+    """Something a state of the past may begin with: where it stands, and how it gets there.
+
+    begin: makes a state; False, and it is as it was, when it cannot.
+    """
+
+    position: int
+    event_id: str
+    since: datetime | None
+    begin: Callable[[S], Awaitable[bool]]
+
+
+async def _as_it_is(_: Folds) -> bool:
+    return True
 
 
 def _apply(events: Sequence[Recorded], state: Folds) -> Iterator[Recorded | None]:

@@ -14,10 +14,10 @@ class SnapshotSettings(BaseSettings):
     """How often a service's folded state is kept; every one of its processes reads the same."""
 
     snapshot_every_events: Annotated[int, Field(ge=0, le=10_000_000)] = Field(
-        default=10_000,
+        default=1000,
         description="Folded events after which a snapshot is kept; a restart reads at most about so"
-        " many again. Fewer restart sooner, more freeze a huge state less often; 0 neither keeps"
-        " nor uses any.",
+        " many again. Fewer restart and look back sooner, more freeze less often; a large state is"
+        " kept more rarely by itself; 0 neither keeps nor uses any.",
     )
     snapshot_interval: Annotated[float, Field(gt=0, le=86_400)] = Field(
         default=300.0,
@@ -25,6 +25,6 @@ class SnapshotSettings(BaseSettings):
         " not look through what others said since; longer writes less.",
     )
 
-    def snapshot_pace(self, kept: int = KEPT) -> Pace:
+    def snapshot_pace(self, kept: int = KEPT, room_bytes: int = 0) -> Pace:
         """Return how often snapshots are taken, and how many the journal keeps."""
-        return Pace(self.snapshot_every_events, self.snapshot_interval, kept)
+        return Pace(self.snapshot_every_events, self.snapshot_interval, kept, room_bytes)

@@ -15,8 +15,9 @@ A service keeps its state by giving its `Folding` a keeper, and can have the sta
 history: an object of its own, shared with whoever asks for the same position, so only read it.
 It raises Refused for a position that is not recorded yet, and Unavailable.
 
-Over `qm.journal`: `{op: snapshot.find, fingerprint, at_most, telemetry}` answers
-`{snapshots, refused, of_other_folds, head, moment, event_id}`; `snapshot.fetch {upload, number}`
+Over `qm.journal`: `{op: snapshot.find, fingerprint, at_most, telemetry, with_chunk}` answers
+`{snapshots, refused, of_other_folds, head, moment, event_id}`, and a line feed and the newest one's
+first chunk if that is wanted; `snapshot.fetch {upload, number}`
 answers one chunk; `snapshot.put {upload, number}`, a line feed and a chunk store one; then
 `snapshot.keep {fingerprint, position, event_id, upload, digests, ...}` makes a snapshot of them.
 Whose snapshots they are is the broker-validated user.
@@ -67,7 +68,7 @@ class Found:
     """Usable snapshots, newest first; why others are not; the head.
 
     moment, event_id: of the position asked about. of_other_folds: how many snapshots there are
-    that this code cannot use.
+    that this code cannot use. chunk: the first one of the newest snapshot, if it was asked for.
     """
 
     manifests: Sequence[Manifest]
@@ -76,6 +77,7 @@ class Found:
     moment: datetime | None = None
     event_id: str | None = None
     of_other_folds: int = 0
+    chunk: bytes = b""
 
 
 class Damaged(ValueError):
@@ -88,14 +90,18 @@ class Shelf:
     def __init__(self, bus: Bus, fingerprint: str) -> None:
         self._bus, self.fingerprint = bus, fingerprint
 
-    async def find(self, *, telemetry: bool, at_most: int | None = None) -> Found:
+    async def find(
+        self, *, telemetry: bool, at_most: int | None = None, with_chunk: bool = False
+    ) -> Found:
         """Return what there is, up to a position; raises Refused or Unavailable.
 
         telemetry: whether the state folds any, so that a hole in it would matter.
+        with_chunk: whether the newest one is wanted at once, to begin with.
         """
-        question = {"at_most": at_most, "telemetry": telemetry}
+        question = {"at_most": at_most, "telemetry": telemetry, "with_chunk": with_chunk}
         _, body = await self._ask("find", {"fingerprint": self.fingerprint, **question})
-        answer = orjson.loads(body)
+        said, _, chunk = body.partition(b"\n")
+        answer = orjson.loads(said)
         return Found(
             [_manifest(self.fingerprint, each) for each in answer["snapshots"]],
             answer["refused"],
@@ -103,14 +109,20 @@ class Shelf:
             _moment(answer["moment"]),
             answer["event_id"],
             answer["of_other_folds"],
+            chunk,
         )
 
-    async def fetch(self, manifest: Manifest) -> bytes:
-        """Return a snapshot's packed bytes; raises Damaged, Refused or Unavailable."""
+    async def fetch(self, manifest: Manifest, first: bytes = b"") -> bytes:
+        """Return a snapshot's packed bytes; raises Damaged, Refused or Unavailable.
+
+        first: its first chunk, if that is known already.
+        """
         chunks = []
         for number, digest in enumerate(manifest.digests):
-            question = {"upload": manifest.upload, "number": number}
-            _, chunk = await self._ask("fetch", question)
+            chunk = first if number == 0 else b""
+            if not chunk:
+                question = {"upload": manifest.upload, "number": number}
+                _, chunk = await self._ask("fetch", question)
             if hashlib.sha256(chunk).hexdigest() != digest:
                 raise Damaged(f"chunk {number} is not what its manifest says")
             chunks.append(chunk)

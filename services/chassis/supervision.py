@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Self
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from services.chassis.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import AsyncIterator, Coroutine, Iterator
     from types import TracebackType
+
+T = TypeVar("T")
 
 
 class Together:
@@ -116,3 +118,14 @@ def ending_only_when_told(doing: str) -> Iterator[None]:
 def _told_to_end() -> int:
     task = asyncio.current_task()
     return 0 if task is None else task.cancelling()
+
+
+@asynccontextmanager
+async def begun(work: Coroutine[Any, Any, T]) -> AsyncIterator[asyncio.Task[T]]:
+    """Let work go on while others do theirs; what nobody waited for is ended."""
+    task = asyncio.create_task(work)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

@@ -102,7 +102,7 @@ def _recorded(item: dict[str, Any]) -> Recorded:
         schema_version=item["schema_version"],
         data=item["data"],
         recorded_at=datetime.fromisoformat(item["recorded_at"]),
-        meta=Meta(**{name: item["meta"].get(name) for name in Meta.__slots__}),
+        meta=Meta(*map(item["meta"].get, Meta.__slots__)),
     )
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from services.journal.records import Head, Row
 
-PAGE_EVENTS, PAGE_BYTES = 2000, 1024 * 1024
+PAGE_EVENTS, PAGE_BYTES = 1000, 1024 * 1024
 PAGE_SPAN = 100_000  # positions looked through for a page: rare types must not scan the whole log
 
 

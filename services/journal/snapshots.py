@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,16 +15,18 @@ from pydantic import AwareDatetime, BaseModel, Field, StringConstraints
 from services.chassis.errors import Bug, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from services.journal.records import Head, Row, Seal
 
 log = structlog.get_logger(__name__)
 
 CHUNK_BYTES = 1024 * 1024
+ANYWHERE = 2**53  # behind every position
 MAX_CHUNKS = 1024
 ALWAYS_KEPT = 3  # the newest ones, whatever is thinned: a damaged one must not be the only one
 ANSWERED = 3  # more than one: the newest may turn out to be damaged
+MOST_KEPT = 4096
 OLD_FOLD_DAYS = 7  # how long a service can go back to an older fold and find its snapshots
 
 _Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -31,16 +34,20 @@ _Uuid = Annotated[
     str,
     StringConstraints(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"),
 ]
-_Position = Annotated[int, Field(ge=1, le=2**53)]
+_Position = Annotated[int, Field(ge=1, le=ANYWHERE)]
 _Number = Annotated[int, Field(ge=0, lt=MAX_CHUNKS)]
 
 
 class Find(BaseModel):
-    """`{op: snapshot.find, fingerprint, at_most, telemetry}`."""
+    """`{op: snapshot.find, fingerprint, at_most, telemetry, with_chunk}`.
+
+    with_chunk: the first chunk of the newest one that is of use comes along.
+    """
 
     fingerprint: _Digest
-    at_most: Annotated[int, Field(ge=0, le=2**53)] | None = None
+    at_most: Annotated[int, Field(ge=0, le=ANYWHERE)] | None = None
     telemetry: bool = False
+    with_chunk: bool = False
 
 
 class Piece(BaseModel):
@@ -60,7 +67,7 @@ class Keep(BaseModel):
     plain_bytes: Annotated[int, Field(ge=1, le=2**40)]
     digests: Annotated[list[_Digest], Field(min_length=1, max_length=MAX_CHUNKS)]
     telemetry_since: AwareDatetime | None = None
-    kept: Annotated[int, Field(ge=1, le=256)] = ALWAYS_KEPT
+    kept: Annotated[int, Field(ge=1, le=MOST_KEPT)] = ALWAYS_KEPT
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +107,13 @@ class Keeping(Protocol):
     async def keep_snapshot(self, service: str, fingerprint: str, kept: Kept) -> bool:
         """Store a manifest; False, and its chunks go, where there is one at that position."""
 
-    async def snapshots(self, service: str, fingerprint: str) -> list[Kept]:
-        """Return what is kept, newest first."""
+    async def snapshots(
+        self, service: str, fingerprint: str, at_most: int, limit: int
+    ) -> list[Kept]:
+        """Return what is kept up to a position, newest first, so many at most."""
+
+    async def snapshot_positions(self, service: str, fingerprint: str) -> list[int]:
+        """Return where there are any, in order."""
 
     async def of_other_folds(self, service: str, fingerprint: str) -> int:
         """Return how many snapshots there are of other folds of a service."""
@@ -129,33 +141,67 @@ async def answer(log_: Keeping, user: str | None, question: Any, chunk: bytes) -
 
 async def _find(log_: Keeping, user: str, question: Any, _: bytes) -> Answer:
     asked = Find.model_validate(question)
-    head = await log_.head()
-    at_most = head.position if asked.at_most is None else asked.at_most
-    seals = await log_.seals() if asked.telemetry else []
-    sealed = max((seal.last for seal in seals), default=0)
-    usable: list[dict[str, Any]] = []
+    (head, row), sealed, of_other_folds = await asyncio.gather(
+        _asked_about(log_, asked),
+        _sealed(log_, asked),
+        log_.of_other_folds(user, asked.fingerprint),
+    )
+    usable: list[Kept] = []
     refused: list[dict[str, Any]] = []
-    for kept in await log_.snapshots(user, asked.fingerprint):
-        if asked.at_most is not None and kept.position > asked.at_most:
-            continue
-        if len(usable) == ANSWERED:
-            break
-        why = await _why_not(log_, kept, head, sealed)
+    async for kept, why in _judged(log_, user, asked, sealed):
         if why is None:
-            usable.append(_said(kept))
+            usable.append(kept)
         else:
             log.warning("snapshot refused", service=user, position=kept.position, because=why)
             refused.append({"position": kept.position, "because": why})
-    row = await _row_at(log_, at_most)
+        if len(usable) == ANSWERED:
+            break
+    if refused:  # of use to nobody, ever
+        positions = [each["position"] for each in refused]
+        await log_.drop_snapshots(user, asked.fingerprint, positions)
     found = {
-        "snapshots": usable,
+        "snapshots": [_said(kept) for kept in usable],
         "refused": refused,
-        "of_other_folds": await log_.of_other_folds(user, asked.fingerprint),
+        "of_other_folds": of_other_folds,
         "head": head.position,
         "moment": row["recorded_at"] if row else None,
         "event_id": row["event_id"] if row else None,
     }
-    return {}, orjson.dumps(found)
+    body = orjson.dumps(found)
+    if asked.with_chunk and usable:
+        chunk = await log_.chunk(user, Piece(upload=usable[0].upload, number=0))
+        body = b"\n".join((body, chunk or b""))
+    return {}, body
+
+
+async def _asked_about(log_: Keeping, asked: Find) -> tuple[Head, Row | None]:
+    """Return the head, and the row at the position asked about: at the head when at none."""
+    if asked.at_most is None:
+        head = await log_.head()
+        return head, await _row_at(log_, head.position)
+    head, row = await asyncio.gather(log_.head(), _row_at(log_, asked.at_most))
+    return head, row
+
+
+async def _sealed(log_: Keeping, asked: Find) -> int:
+    """Return through which position telemetry was dropped, as far as that matters."""
+    seals = await log_.seals() if asked.telemetry else []
+    return max((seal.last for seal in seals), default=0)
+
+
+async def _judged(
+    log_: Keeping, user: str, asked: Find, sealed: int
+) -> AsyncIterator[tuple[Kept, str | None]]:
+    """Yield snapshots up to the position asked about, newest first, and why not each."""
+    at_most = ANYWHERE if asked.at_most is None else asked.at_most
+    while some := await log_.snapshots(user, asked.fingerprint, at_most, ANSWERED):
+        # The head is read after them: none of them is newer.
+        head, rows = await asyncio.gather(
+            log_.head(), asyncio.gather(*(_row_at(log_, kept.position) for kept in some))
+        )
+        for kept, row in zip(some, rows, strict=True):
+            yield kept, _why_not(kept, row, head, sealed)
+        at_most = some[-1].position - 1
 
 
 def _said(kept: Kept) -> dict[str, Any]:
@@ -167,13 +213,12 @@ async def _row_at(log_: Keeping, position: int) -> Row | None:
     return rows[0] if rows and rows[0]["position"] == position else None
 
 
-async def _why_not(log_: Keeping, kept: Kept, head: Head, sealed: int) -> str | None:
+def _why_not(kept: Kept, row: Row | None, head: Head, sealed: int) -> str | None:
     """Return why a snapshot is not of this log, or no longer of use; None when it is."""
     if kept.position > head.position:
         return f"the log ends at {head.position}: it was rewound"
     if kept.position < sealed:
         return "telemetry recorded after it was dropped"
-    row = await _row_at(log_, kept.position)
     if row is None:
         return "the event it stands on was dropped"
     if row["event_id"] != kept.event_id:
@@ -213,8 +258,8 @@ async def _keep(log_: Keeping, user: str, question: Any, _: bytes) -> Answer:
         row["recorded_at"],
     )
     is_new = await log_.keep_snapshot(user, asked.fingerprint, kept)
-    all_kept = await log_.snapshots(user, asked.fingerprint)
-    too_many = surplus([each.position for each in all_kept], asked.kept)
+    positions = await log_.snapshot_positions(user, asked.fingerprint)
+    too_many = surplus(positions, asked.kept)
     await log_.drop_snapshots(user, asked.fingerprint, too_many)
     return {}, orjson.dumps({"is_new": is_new, "dropped": too_many})
 

@@ -30,12 +30,17 @@ values ($1, $2, $3, $4::uuid, $5::uuid, $6, $7, $8, $9)
 delete from log.snapshot_chunks where service = $1 and upload = $2::uuid;
 
 -- name: snapshots
--- What is kept of a service and a fold, newest first.
+-- What is kept of a service and a fold up to a position, newest first.
 select position, event_id::text as event_id, upload::text as upload, plain_bytes, digests,
        telemetry_since, recorded_at
   from log.snapshots
- where service = $1 and fingerprint = $2
- order by position desc;
+ where service = $1 and fingerprint = $2 and position <= $3
+ order by position desc
+ limit $4;
+
+-- name: snapshot_positions
+-- Where anything is kept of a service and a fold.
+select position from log.snapshots where service = $1 and fingerprint = $2 order by position;
 
 -- name: of_other_folds
 -- How many snapshots there are of other folds of a service.

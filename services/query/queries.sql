@@ -311,14 +311,18 @@ select position as sort, json_build_object(
 
 -- name: events_of_stream
 -- One stream of the log; only telemetry's streams make it look through telemetry. Ordered by moment
--- and position, which is by position, as the index on telemetry's streams has them.
+-- and position, which is by position, as the index on telemetry's streams has them; each part ends
+-- where the page does, else a day of samples was sorted for fifty of them.
 select position as sort, json_build_object(
          'position', position, 'event_id', event_id, 'stream', stream, 'version', version,
          'type', type, 'schema_version', schema_version, 'data', data, 'meta', meta,
          'recorded_at', to_char(recorded_at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')) as item
   from ((select position, event_id, stream, version, type, schema_version, data, meta, recorded_at
-           from log.facts where stream = $5
-          order by recorded_at, position)
+           from log.facts
+          where stream = $5
+            and position > greatest(coalesce($2::text::bigint, 0), $3::bigint)
+            and ($4::text[] is null or type = any($4))
+          order by recorded_at, position limit $1 + 1)
          union all
         (select position, event_id, stream, version, type, schema_version, data, meta, recorded_at
            from log.telemetry
@@ -327,9 +331,8 @@ select position as sort, json_build_object(
             and recorded_at >= (select coalesce(log.moment_at(
                   greatest(coalesce($2::text::bigint, 0), $3::bigint)), '-infinity'))
             and exists (select 1 from log.telemetry_heads h where h.stream = $5)
-          order by recorded_at, position)) as events
- where position > greatest(coalesce($2::text::bigint, 0), $3::bigint)
-   and ($4::text[] is null or type = any($4))
+            and ($4::text[] is null or type = any($4))
+          order by recorded_at, position limit $1 + 1)) as events
  order by recorded_at, position limit $1 + 1;
 
 -- name: status

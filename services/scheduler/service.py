@@ -12,7 +12,7 @@ from services.chassis.folding import Folding
 from services.chassis.follower import Follower
 from services.chassis.keeping import Keeper
 from services.chassis.leadership import Leadership, lead
-from services.chassis.past import KEPT_OF_THE_PAST, Past
+from services.chassis.past import Past
 from services.chassis.proposer import Proposer
 from services.chassis.run import run
 from services.chassis.supervision import Together
@@ -57,9 +57,7 @@ async def schedule(context: Context, bus: Bus, settings: Settings) -> None:
         LogClock(context.clock),
         on_stopped=lambda detail: context.health.report("fold", not detail, detail),
         service=SERVICE,
-        keeper=Keeper(
-            bus, SERVICE, state, context.clock, pace=settings.snapshot_pace(KEPT_OF_THE_PAST)
-        ),
+        keeper=Keeper(bus, SERVICE, state, context.clock, pace=settings.pace()),
     )
     scheduler = Scheduler(
         state,
@@ -70,7 +68,12 @@ async def schedule(context: Context, bus: Bus, settings: Settings) -> None:
         interval_s=settings.scheduler_interval,
     )
     past = Past(
-        bus, SERVICE, State, context.clock, telemetry_window_s=settings.scheduler_telemetry_window_s
+        bus,
+        SERVICE,
+        State,
+        context.clock,
+        pace=settings.pace(),
+        telemetry_window_s=settings.scheduler_telemetry_window_s,
     )
     explaining = Explaining(
         state, folding, past, JournalOverBus(bus), context.clock, lambda: scheduler.is_deciding

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import AliasChoices, Field
 from pydantic_settings import SettingsConfigDict
 
+from services.chassis.keeping import KEPT_OF_THE_PAST, Pace
 from services.chassis.snapshot_settings import SnapshotSettings
+
+MIB = 1024 * 1024
 
 
 class Settings(SnapshotSettings):
@@ -27,8 +32,17 @@ class Settings(SnapshotSettings):
         gt=0,
         description="Seconds between passes when nothing changes; lower to see time-outs sooner.",
     )
+    snapshot_room_mb: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        default=256,
+        description="Room in the database for snapshots of past states (MiB); the more, the more of"
+        " the past is explained as soon as the present. Some are kept in any case.",
+    )
     scheduler_telemetry_window_s: float = Field(
         default=7200.0,
         ge=600,
         description="How far back samples and reports are read at a start; at least any idle_s.",
     )
+
+    def pace(self) -> Pace:
+        """Return how often snapshots are taken, and how many are kept to look back from."""
+        return self.snapshot_pace(KEPT_OF_THE_PAST, self.snapshot_room_mb * MIB)

@@ -24,7 +24,7 @@ from services.chassis.keeping import Keeper, Pace
 from services.chassis.past import Past
 from services.chassis.proposer import Proposer
 from services.chassis.snapshots import CHUNK_BYTES, Manifest, Shelf
-from services.journal.snapshots import Kept, Piece
+from services.journal.snapshots import ANSWERED, Kept, Piece
 
 SOON_S = 20.0
 CLOCK = SystemClock()
@@ -89,6 +89,10 @@ def sampled(length: int) -> Draft:
 
 class SnapshotSuite:
     """Subclass it, and give `connect` (a service's bus), `log`, and a running `journal`."""
+
+    @pytest.fixture(autouse=True)
+    def as_often_as_it_is_told_to(self, monkeypatch):
+        monkeypatch.setattr(keeping, "BYTES_PER_EVENT", 10_000)
 
     @pytest.fixture
     async def buses(self, connect, journal):
@@ -229,6 +233,7 @@ class SnapshotSuite:
         assert not found.manifests
         assert [each["position"] for each in found.refused] == [position + 10_000, position]
         assert all("rewound" in each["because"] for each in found.refused)
+        assert not (await shelf.find(telemetry=False)).refused  # of use to nobody: they are gone
         process = await start()
         assert process.state == await self.from_the_start(start)
 
@@ -377,9 +382,23 @@ class SnapshotSuite:
         for _ in range(6):
             await self.kept(shelf, await tell("a"))
         await process.close()
-        kept = await log.snapshots(SERVICE, shelf.fingerprint)
+        async with asyncio.timeout(SOON_S):  # the last one is found before an older one goes
+            while len(kept := await log.snapshots(SERVICE, shelf.fingerprint)) > 3:
+                await asyncio.sleep(0.02)
         assert len(kept) == 3
         assert [each.position for each in kept] == sorted((k.position for k in kept), reverse=True)
+
+    async def test_however_many_another_log_left_the_good_ones_before_them_are_found(
+        self, start, tell, shelf, log
+    ):
+        process = await start(OFTEN)
+        good = await self.kept(shelf, await tell(*"abcd"))
+        await process.close()
+        for number in range(2 * ANSWERED + 1):
+            await self.rewound(log, shelf, good.position + 10_000 + number)
+        found = await shelf.find(telemetry=False)
+        assert found.manifests[0] == good
+        assert len(found.refused) == 2 * ANSWERED + 1
 
     async def test_a_question_about_snapshots_says_what_is_wrong_with_it(self, bus):
         question = orjson.dumps({"op": "snapshot.find"})

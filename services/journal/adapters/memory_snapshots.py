@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from services.journal.snapshots import digest
+from services.journal.snapshots import ANYWHERE, MOST_KEPT, digest
 
 if TYPE_CHECKING:
     from services.journal.snapshots import Kept, Piece
@@ -37,10 +37,16 @@ class MemorySnapshots:
             self._chunks.pop((service, kept.upload), None)
         return known is kept
 
-    async def snapshots(self, service: str, fingerprint: str) -> list[Kept]:
-        """Return what is kept, newest first."""
+    async def snapshots(
+        self, service: str, fingerprint: str, at_most: int = ANYWHERE, limit: int = MOST_KEPT
+    ) -> list[Kept]:
+        """Return what is kept up to a position, newest first, so many at most."""
         kept = self._kept.get((service, fingerprint), {})
-        return [kept[position] for position in sorted(kept, reverse=True)]
+        return [kept[each] for each in sorted(kept, reverse=True) if each <= at_most][:limit]
+
+    async def snapshot_positions(self, service: str, fingerprint: str) -> list[int]:
+        """Return where there are any, in order."""
+        return sorted(self._kept.get((service, fingerprint), {}))
 
     async def of_other_folds(self, service: str, fingerprint: str) -> int:
         """Return how many snapshots there are of other folds of a service."""
@@ -50,5 +56,6 @@ class MemorySnapshots:
     async def drop_snapshots(self, service: str, fingerprint: str, positions: list[int]) -> None:
         """Delete snapshots with their chunks."""
         for position in positions:
-            kept = self._kept[service, fingerprint].pop(position)
-            self._chunks.pop((service, kept.upload), None)
+            kept = self._kept[service, fingerprint].pop(position, None)
+            if kept is not None:
+                self._chunks.pop((service, kept.upload), None)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from services.chassis.database import Queries
-from services.journal.snapshots import OLD_FOLD_DAYS, Kept
+from services.journal.snapshots import ANYWHERE, MOST_KEPT, OLD_FOLD_DAYS, Kept
 
 if TYPE_CHECKING:
     from services.chassis.database import Database
@@ -58,9 +58,13 @@ class PostgresSnapshots:
         await self._database.execute(QUERIES["forget_upload"], service, kept.upload)
         return False
 
-    async def snapshots(self, service: str, fingerprint: str) -> list[Kept]:
-        """Return what is kept, newest first."""
-        rows = await self._database.fetch(QUERIES["snapshots"], service, fingerprint)
+    async def snapshots(
+        self, service: str, fingerprint: str, at_most: int = ANYWHERE, limit: int = MOST_KEPT
+    ) -> list[Kept]:
+        """Return what is kept up to a position, newest first, so many at most."""
+        rows = await self._database.fetch(
+            QUERIES["snapshots"], service, fingerprint, at_most, limit
+        )
         return [
             Kept(
                 row["position"],
@@ -73,6 +77,11 @@ class PostgresSnapshots:
             )
             for row in rows
         ]
+
+    async def snapshot_positions(self, service: str, fingerprint: str) -> list[int]:
+        """Return where there are any, in order."""
+        rows = await self._database.fetch(QUERIES["snapshot_positions"], service, fingerprint)
+        return [row["position"] for row in rows]
 
     async def of_other_folds(self, service: str, fingerprint: str) -> int:
         """Return how many snapshots there are of other folds of a service."""

@@ -15,6 +15,7 @@ from opentelemetry import metrics
 
 from contracts.events.instance import InstanceStartRequested
 from services.chassis.errors import Conflict, NotFound, Refused, Unavailable
+from services.chassis.supervision import begun
 from services.scheduler.decide.explain import explain
 from services.scheduler.decide.explain.subject import Ambiguous, Subject, find
 from services.scheduler.decide.explain.view import View
@@ -120,12 +121,22 @@ class Explaining:
         return View(still(self.state), self.folding.position, self.folding.now(), subject)
 
     async def _then(self, question: Question) -> View:
-        position, moment = await self.journal.when(_point(question.as_of or ""))
+        point = _point(question.as_of or "")
+        if isinstance(point, datetime):
+            position, moment = await self._when(point, question)
+            state = await self.past.at(position)
+        else:  # which moment that was, and how it was then, are found side by side
+            async with begun(self.past.at(point)) as finding:
+                position, moment = await self._when(point, question)
+                state = await finding
+        return View(state, position, moment, _found(state, question, position))
+
+    async def _when(self, point: int | datetime, question: Question) -> tuple[int, datetime]:
+        position, moment = await self.journal.when(point)
         if position < question.min_position:
             detail = f"position {position} is before min_position {question.min_position}"
             raise Refused(detail, field="as_of")
-        state = await self.past.at(position)
-        return View(state, position, moment, _found(state, question, position))
+        return position, moment
 
     async def _facts(self, view: View) -> list[Recorded]:
         """Return what the log holds about the subject; of an ended instance, what came after."""

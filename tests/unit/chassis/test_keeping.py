@@ -12,7 +12,7 @@ import pytest
 from services.chassis import frozen, keeping
 from services.chassis.clock import SystemClock
 from services.chassis.errors import Unavailable
-from services.chassis.keeping import CATCHING_UP, Keeper, Pace
+from services.chassis.keeping import CATCHING_UP, KEPT, MOST_KEPT, Keeper, Pace
 from services.chassis.snapshots import Found, Manifest
 
 SOON_S = 10.0
@@ -116,6 +116,26 @@ async def test_while_history_is_read_it_is_kept_more_rarely(world):
     assert not it.shelf.kept
     await it.fold(2 * CATCHING_UP)
     assert len(await it.kept(1)) == 1
+
+
+async def test_a_large_state_is_kept_the_more_rarely_and_fewer_of_it(world, monkeypatch):
+    monkeypatch.setattr(keeping, "BYTES_PER_EVENT", 1000)
+    it = world(Pace(every_events=8, every_s=3600.0))
+    await it.fold(11)
+    await it.kept(1)
+    due = it.keeper._packed_bytes // 1000
+    assert due > 11
+    await it.fold(due - 1)
+    await asyncio.sleep(0.1)
+    assert len(it.shelf.kept) == 1
+    await it.fold(1)
+    await it.kept(2)
+
+
+def test_as_many_are_kept_as_find_room():
+    pace = Pace(kept=48, room_bytes=100_000_000)
+    assert [pace.kept_of(size) for size in (1_000, 100_000, 50_000_000)] == [MOST_KEPT, 1000, 48]
+    assert Pace().kept_of(1) == KEPT
 
 
 async def test_it_gives_way_to_the_fold_and_in_the_end_is_kept_all_the_same(world, monkeypatch):
