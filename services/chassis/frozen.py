@@ -8,6 +8,7 @@ import inspect
 import sys
 import zlib
 from dataclasses import fields
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -147,13 +148,20 @@ def _fingerprint(cls: type, said: list[str]) -> str:
     The code is the service's state room and the contracts, by their sources: whatever changed in
     them, at worst a history is read once more.
     """
-    home = Path(inspect.getfile(cls))
-    room = sorted(home.parent.rglob("*.py")) if home.name == "__init__.py" else [home]
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(_code(cls))
     versions = [FORMAT, f"{sys.version_info[:2]}", pydantic.VERSION]
     for text in [*versions, *said]:
         digest.update(f"{len(text)}:{text}".encode())
+    return digest.hexdigest()
+
+
+@cache
+def _code(cls: type) -> bytes:
+    """Return a digest of the sources that fold states of a class, and of the contracts."""
+    home = Path(inspect.getfile(cls))
+    room = sorted(home.parent.rglob("*.py")) if home.name == "__init__.py" else [home]
+    digest = hashlib.sha256()
     for file in [*room, *sorted(Path(contracts.__path__[0]).rglob("*.py"))]:
         source = file.read_bytes()
         digest.update(f"{file.name}:{len(source)}:".encode() + source)
-    return digest.hexdigest()
+    return digest.digest()

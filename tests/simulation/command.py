@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from collections import Counter
@@ -85,7 +86,7 @@ def _split(argument: str) -> tuple[str, str]:
 
 def _seeds(seeds: Sequence[int]) -> tuple[list[Outcome], Counter[str]]:
     failures, happened = [], Counter[str]()
-    with ProcessPoolExecutor(WORKERS) as pool:
+    with _workers() as pool:
         for outcome in _watched(pool.map(run, seeds, chunksize=4), len(seeds), "seeds"):
             happened += outcome.happened
             if outcome.violations:
@@ -96,9 +97,14 @@ def _seeds(seeds: Sequence[int]) -> tuple[list[Outcome], Counter[str]]:
     return failures, happened
 
 
+def _workers() -> ProcessPoolExecutor:
+    # What was imported is no seed's: to collect a seed that ended need not walk it.
+    return ProcessPoolExecutor(WORKERS, initializer=gc.freeze)
+
+
 def _mutants(within: int) -> dict[str, int | None]:
     """Return in which seed each mutant was found, None when in none."""
-    with ProcessPoolExecutor(WORKERS) as pool:
+    with _workers() as pool:
         looked = pool.map(partial(found_in, within=within), range(len(MUTANTS)))
         found = list(_watched(looked, len(MUTANTS), "mutants"))
     return {mutant.__name__: seed for mutant, seed in zip(MUTANTS, found, strict=True)}
