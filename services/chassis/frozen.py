@@ -21,7 +21,7 @@ from services.chassis.errors import Bug
 from services.chassis.shapes import field_shapes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from services.chassis.clock import Clock
     from services.chassis.shapes import Shape
@@ -43,7 +43,7 @@ class Freezer(Generic[S]):
 
     def __init__(self, service: str, like: S) -> None:
         cls: Any = type(like)
-        self._shapes = field_shapes(cls)
+        self._shapes = _shapes_of(cls)
         configured = [
             f"{each.name}={getattr(like, each.name)!r}"
             for each in fields(cls)
@@ -90,6 +90,11 @@ class Freezer(Generic[S]):
             raise ValueError(f"it lacks {', '.join(sorted(missing))}")
         for name, value in values.items():
             setattr(into, name, value)
+
+
+@cache
+def _shapes_of(cls: Any) -> Mapping[str, Shape]:
+    return field_shapes(cls)
 
 
 def _line(name: str, shape: Shape, value: Any) -> bytes:
