@@ -92,6 +92,7 @@ class Explaining:
     clock: Clock
     is_deciding: Callable[[], bool]
     one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
+    stills: list[State] = field(default_factory=list)
 
     async def explain(self, question: Question) -> Explanation:
         """Return the answer; raises Refused, NotFound, Conflict or Unavailable."""
@@ -118,7 +119,13 @@ class Explaining:
         await self.folding.reach(question.min_position, timeout_s=REACH_S)
         subject = _found(self.state, question, self.folding.position)
         # From here on the fleet may go on: what is explained stays as it was.
-        return View(still(self.state), self.folding.position, self.folding.now(), subject)
+        return View(self._still(), self.folding.position, self.folding.now(), subject)
+
+    def _still(self) -> State:
+        """Return a copy of the live state; all who ask before anything is folded share one."""
+        if not self.stills or self.stills[0].position != self.state.position:
+            self.stills[:] = [still(self.state)]
+        return self.stills[0]
 
     async def _then(self, question: Question) -> View:
         point = _point(question.as_of or "")
