@@ -16,6 +16,7 @@ BENCHMARKS = (
     "http",
     "memory",
     "scale",
+    "soak",
 )
 
 
