@@ -15,7 +15,7 @@ from services.chassis import bus
 from services.chassis.clock import SystemClock
 from services.chassis.follower import Follower
 from services.chassis.frozen import Freezer, pack
-from services.chassis.keeping import BYTES_PER_EVENT
+from services.chassis.keeping import BYTES_PER_EVENT, LEAST_S
 from services.chassis.snapshots import Manifest, Shelf
 from services.scheduler.service import SERVICE
 from services.scheduler.settings import Settings
@@ -37,7 +37,8 @@ async def follow(engines: Engines, head: int) -> int:
             state.apply(event)
             since, began_at = since + 1, began_at or event.recorded_at
             due = max(pace.every_events * _SHARE, shelves.packed_bytes / BYTES_PER_EVENT)
-            if since >= due or _seconds(began_at, event) >= pace.every_s:
+            waited_s = _seconds(began_at, event)
+            if (since >= due and waited_s >= LEAST_S) or waited_s >= pace.every_s:
                 await shelves.keep(event)
                 since, began_at = 0, event.recorded_at
     await connection.close()

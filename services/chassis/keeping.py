@@ -36,7 +36,8 @@ HELD_MS = metrics.get_meter("quartermaster.snapshots").create_histogram(
 KEPT = 3
 KEPT_OF_THE_PAST = 48  # spread over the log, however large they are
 MOST_KEPT = 4096
-BYTES_PER_EVENT = 200  # of a snapshot, for each event since the last: a fifth of what the log takes
+BYTES_PER_EVENT = 400  # of a snapshot, for each event since the last: half of what the log takes
+LEAST_S = 10.0  # between two: however much happens, freezing takes a small share of the time
 RETRY_S = 0.5
 FETCH_ATTEMPTS = 3
 CATCHING_UP = 10  # times fewer snapshots while history is read: they make a start longer
@@ -55,7 +56,7 @@ class Pace:
     room_bytes: as many more are kept as find room in it, packed.
     """
 
-    every_events: int = 1000
+    every_events: int = 500
     every_s: float = 300.0
     kept: int = KEPT
     room_bytes: int = 0
@@ -200,10 +201,11 @@ class Keeper(Generic[S]):
 
     def _due_in_s(self, follower: Follower) -> float:
         """Return after how many seconds one is due; 0 when it is."""
+        enough = self._every if follower.caught_up else self._every * CATCHING_UP
+        if self._new >= enough:
+            return max(0.0, self._kept_s + LEAST_S - self._clock.monotonic())
         if not follower.caught_up:
-            return 0.0 if self._new >= self._every * CATCHING_UP else self._pace.every_s
-        if self._new >= self._every:
-            return 0.0
+            return self._pace.every_s
         left_s = self._kept_s + self._pace.every_s - self._clock.monotonic()
         if left_s > 0:
             return left_s

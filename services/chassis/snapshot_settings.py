@@ -14,7 +14,7 @@ class SnapshotSettings(BaseSettings):
     """How often a service's folded state is kept; every one of its processes reads the same."""
 
     snapshot_every_events: Annotated[int, Field(ge=0, le=10_000_000)] = Field(
-        default=1000,
+        default=500,
         description="Folded events after which a snapshot is kept; a restart reads at most about so"
         " many again. Fewer restart and look back sooner, more freeze less often; a large state is"
         " kept more rarely by itself; 0 neither keeps nor uses any.",

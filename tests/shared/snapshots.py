@@ -93,6 +93,7 @@ class SnapshotSuite:
     @pytest.fixture(autouse=True)
     def as_often_as_it_is_told_to(self, monkeypatch):
         monkeypatch.setattr(keeping, "BYTES_PER_EVENT", 10_000)
+        monkeypatch.setattr(keeping, "LEAST_S", 0.0)
 
     @pytest.fixture
     async def buses(self, connect, journal):

@@ -76,7 +76,8 @@ class World:
 
 
 @pytest.fixture
-async def world():
+async def world(monkeypatch):
+    monkeypatch.setattr(keeping, "LEAST_S", 0.0)
     made = []
 
     def make(pace: Pace) -> World:
@@ -96,6 +97,17 @@ async def test_it_is_kept_after_so_many_events_and_not_before(world):
     assert not it.shelf.kept
     await it.fold(4)
     assert await it.kept(1) == [11]
+
+
+async def test_however_much_happens_it_is_not_kept_all_the_time(world, monkeypatch):
+    it = world(Pace(every_events=1, every_s=3600.0))
+    monkeypatch.setattr(keeping, "LEAST_S", 3600.0)
+    await it.fold(50)
+    await asyncio.sleep(0.1)
+    assert not it.shelf.kept
+    monkeypatch.setattr(keeping, "LEAST_S", 0.1)
+    await it.fold(1)
+    await it.kept(1)
 
 
 async def test_it_is_kept_after_a_while_if_anything_was_recorded_meanwhile(world):
