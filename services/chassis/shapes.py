@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from datetime import datetime
+from itertools import accumulate, pairwise
 from operator import attrgetter
 from typing import (
     Annotated,
@@ -32,6 +33,8 @@ Turn = Callable[[Any], Any]
 Bound = Mapping[Any, Any]
 
 NO_NAMES: Bound = {}
+MICRO = 1_000_000
+LATEST_S = 2**32  # of a clock: beyond, microseconds are no longer exact
 SCALARS = (str, int, float, bool, None, type(None))
 
 
@@ -203,7 +206,8 @@ def _dataclass(cls: Any, arguments: tuple[Any, ...]) -> Shape:
 def field_shapes(cls: Any, bound: Bound = NO_NAMES) -> dict[str, Shape]:
     """Return the shapes of a dataclass's stored fields by name.
 
-    A field with the metadata `stored: False` is how it was configured and not what it knows.
+    A field with the metadata `stored: False` is how it was configured and not what it knows. One
+    with `steps: True` is a list of numbers that lie close to each other, and takes less room so.
     Raises Bug when an annotation cannot be read, or a field is none of the constructor's.
     """
     try:
@@ -215,10 +219,38 @@ def field_shapes(cls: Any, bound: Bound = NO_NAMES) -> dict[str, Shape]:
         if not each.init or each.kw_only:
             raise Bug(f"{_name(cls)}.{each.name} cannot be stored: it is not given by place")
         if each.metadata.get("stored", True):
-            shapes[each.name] = shape_of(hints[each.name], bound)
+            shape = shape_of(hints[each.name], bound)
+            shapes[each.name] = _steps(shape) if each.metadata.get("steps") else shape
         elif each.default is MISSING and each.default_factory is MISSING:
             raise Bug(f"{_name(cls)}.{each.name} is not stored, and has no default")
     return shapes
+
+
+def _steps(numbers: Shape) -> Shape:
+    """Return the shape of numbers as what lies between them; moments in whole microseconds."""
+    return Shape(f"steps of {numbers.text}", _to_steps, _from_steps)
+
+
+def _to_steps(values: list[Any]) -> tuple[str, list[Any]]:
+    if not any(isinstance(value, float) for value in values):
+        return "whole", _apart(values)
+    if not all(abs(value) < LATEST_S for value in values):
+        return "as is", values
+    whole = [round(value * MICRO) for value in values]
+    # Exactly themselves again, or as they are.
+    return ("us", _apart(whole)) if [n / MICRO for n in whole] == values else ("as is", values)
+
+
+def _apart(whole: list[int]) -> list[int]:
+    return [number - before for before, number in pairwise((0, *whole))]
+
+
+def _from_steps(stored: tuple[str, list[Any]]) -> list[Any]:
+    kind, steps = stored
+    if kind == "as is":
+        return steps
+    whole = accumulate(steps)
+    return [number / MICRO for number in whole] if kind == "us" else list(whole)
 
 
 _CONTAINERS: dict[Any, Callable[[list[Any], Bound], Shape]] = {

@@ -197,3 +197,22 @@ async def test_a_key_is_shown_once_and_a_message_sent_again(page, url, gateway):
     await page.click("#dialog button.primary")
     await expect(page.locator("[data-done]")).to_contain_text("its delivery appears below")
     assert gateway.done[-1][1] == "/webhooks/whk-1/deliveries/msg-1/resend"
+
+
+async def test_ones_own_password_is_changed_and_a_wrong_one_said_so(page, url, gateway):
+    await page.click(".who button")  # whoever came with a token has no password
+    await page.fill("[name=username]", "ann")
+    await page.fill("[name=password]", "right")
+    await page.click("button.primary")
+    await page.click(".who a.name")
+    wrong = Answer(422, errors={"current_password": "it is another one"})
+    gateway.answers = [wrong, Answer(200, {"id": "acc-1"}, 101)]
+    for known in ("a wrong one", "right"):
+        await page.fill("#dialog [name=current_password]", known)
+        await page.fill("#dialog [name=password]", "correct horse battery")
+        await page.click("#dialog button.primary")
+        if known != "right":
+            await expect(page.locator("#dialog")).to_contain_text("it is another one")
+    await expect(page.locator("[data-done]")).to_be_visible()
+    posted = [each[1] for each in gateway.done if each[0] == "POST"]
+    assert posted == ["/auth/password"] * 2

@@ -21,8 +21,8 @@ class Samples:
     last: the newest sample. stirred_by: the one since which messages wait, None while none do.
     """
 
-    at_s: list[float] = field(default_factory=list)
-    totals: list[int] = field(default_factory=list)
+    at_s: list[float] = field(default_factory=list, metadata={"steps": True})
+    totals: list[int] = field(default_factory=list, metadata={"steps": True})
     dropped: int = 0
     covered_s: float | None = None
     active_s: float | None = None

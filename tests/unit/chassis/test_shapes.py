@@ -142,3 +142,35 @@ def test_what_is_configured_is_not_stored_and_only_whole_states_are_configured()
     for cls, why in ((Configured, "no default"), (Nested, "whole state"), (Guarded, "Unheard")):
         with pytest.raises(Bug, match=why):
             field_shapes(cls)
+
+
+@dataclass
+class Sampled:
+    at_s: list[float] = field(default_factory=list, metadata={"steps": True})
+    totals: list[int] = field(default_factory=list, metadata={"steps": True})
+
+
+def stored(value: Sampled) -> tuple[Sampled, str]:
+    shape = shape_of(Sampled)
+    text = orjson.dumps(shape.dump(value))
+    return shape.load(orjson.loads(text)), text.decode()
+
+
+@given(
+    st.lists(st.datetimes(timezones=st.just(UTC))),
+    st.lists(st.integers(0, 2**40)),
+)
+def test_numbers_close_to_each_other_are_stored_as_steps_and_come_back_exactly(moments, totals):
+    given_ = Sampled(sorted(moment.timestamp() for moment in moments), sorted(totals))
+    assert stored(given_)[0] == given_
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False)))
+def test_floats_that_are_no_moments_come_back_exactly_too(numbers):
+    assert stored(Sampled(numbers))[0] == Sampled(numbers)
+
+
+def test_steps_take_less_room():
+    since_s = NOON.timestamp()
+    sampled = Sampled([since_s + 5 * n for n in range(100)], [3 * n for n in range(100)])
+    assert len(stored(sampled)[1]) < 1300
