@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from services.console.decide import fields as f
 from services.console.decide.action import Action
 from services.console.decide.forms import Field
@@ -25,7 +27,8 @@ _OWN = (
     Action("own.password", "Change password", "Another password for you",
            "It ends all of your sessions, this one too: you log in again with it.", "POST",
            "/auth/password", "known",
-           (Field("current_password", "Password now", "password", required=True), f.PASSWORD)),
+           (Field("current_password", "Password now", "password", required=True),
+            replace(f.PASSWORD, label="New password"))),
 )  # fmt: skip
 _KEYS = (
     Action("key.create", "New API key", "New API key",
