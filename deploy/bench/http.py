@@ -38,6 +38,7 @@ SQL_ASKED, MOST = 300, 200
 # gateway reads once for many.
 READ, QUERY = "list of 50", "list of 50, query itself"
 EXPLAIN, DEPLOYMENTS = "explain a node", "deployments of 500 nodes"
+DEPLOYMENTS_PAGE = "a page of them"
 SAME = ", all the same"
 _NEXT = re.compile(rb'"next_cursor":"([^"]+)"')
 READERS, BATCH, BATCHES = 50, 100, 40
@@ -178,6 +179,9 @@ async def _reads(door: list[Caller], inside: list[Caller]) -> dict[str, Took]:
         EXPLAIN: lambda n: door[n].ask("GET", why + ids[n]),
         EXPLAIN + SAME: lambda n: door[n].ask("GET", why + ids[0]),
         DEPLOYMENTS: lambda n: _all_deployments(door[n], MOST - n),
+        DEPLOYMENTS_PAGE: lambda n: door[n].ask(
+            "GET", f"/api/v1/deployments/status?limit={MOST - n}"
+        ),
         DEPLOYMENTS + SAME: lambda n: _all_deployments(door[n], MOST),
     }
     took = {name: Took() for name in kinds}
@@ -301,6 +305,7 @@ def _report(kinds: dict[str, Took], commands: Took, fanned: Fanned, sql: Sequenc
             "query_sql_p99_ms": round(percentile(sql, 99) * 1000, 2),
             "explain_p99_ms": round(kinds[EXPLAIN].ms(99), 2),
             "deployments_500_nodes_p99_ms": round(kinds[DEPLOYMENTS].ms(99), 2),
+            "deployments_page_p99_ms": round(kinds[DEPLOYMENTS_PAGE].ms(99), 2),
             "gateway_same_list_p99_ms": round(kinds[READ + SAME].ms(99), 2),
             "gateway_same_list_per_s": round(kinds[READ + SAME].per_s),
             "explain_same_p99_ms": round(kinds[EXPLAIN + SAME].ms(99), 2),
