@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from services.chassis.shapes import Shape
 
 FORMAT = "quartermaster state 1"
-LINE_ENTRIES = 32  # few enough that one line is dumped in a few milliseconds
+LINE_ENTRIES = 8  # few enough that one line is dumped in a few milliseconds
 ZLIB_LEVEL = 1  # a level more costs three times as long for a tenth of the size
 SLICE_S = 0.005
 

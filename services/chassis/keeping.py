@@ -261,6 +261,7 @@ class Keeper(Generic[S]):
         said = Manifest("", self._shelf.fingerprint, position, event_id, plain_bytes, (), since)
         await self._shelf.put(said, packed, kept=self._pace.kept_of(len(packed)))
         self._kept_at, self._packed_bytes = position, len(packed)
+        self._kept_s = self._clock.monotonic()
         log.info("snapshot kept", **self._told(said, len(packed)), held_ms=round(held_ms, 1))
         return True
 

@@ -16,8 +16,7 @@ from services.chassis.folding import recorded_skips
 from services.chassis.follower import Follower, ahead
 from services.chassis.frozen import Freezer, in_slices, pack
 from services.chassis.keeping import (
-    KEPT_OF_THE_PAST,
-    Pace,
+    MOST_KEPT,
     folds_telemetry,
     lacks_telemetry,
     thaw,
@@ -38,7 +37,6 @@ log = structlog.get_logger(__name__)
 
 REMEMBERED = 8
 WORTH_KEEPING = 10_000
-SPREAD = Pace(kept=KEPT_OF_THE_PAST)
 
 
 class Folds(Protocol):
@@ -56,9 +54,8 @@ S = TypeVar("S", bound=Folds)
 class Past(Generic[S]):
     """The states of a service at past positions; a few are remembered.
 
-    make: a new state, as it is before the first event. pace: how many snapshots there may be.
-    telemetry_window_s: as the service's own follower has it; a past state knows telemetry from so
-    long before its position on, or longer.
+    make: a new state, as it is before the first event. telemetry_window_s: as the service's own
+    follower has it; a past state knows telemetry from so long before its position on, or longer.
     """
 
     def __init__(
@@ -68,10 +65,8 @@ class Past(Generic[S]):
         make: Callable[[], S],
         clock: Clock,
         *,
-        pace: Pace = SPREAD,
         telemetry_window_s: float | None = None,
     ) -> None:
-        self._pace = pace
         self._bus, self._service, self._make, self._clock = bus, service, make, clock
         self._window_s = telemetry_window_s
         self._freezer = Freezer(service, make())
@@ -107,8 +102,9 @@ class Past(Generic[S]):
                 if not await start.begin(state):
                     continue
                 await self._fold_on(pages, follower, state)
-            if position - start.position >= WORTH_KEEPING and found.event_id is not None:
-                await self._keep(state, position, found.event_id, start.since)
+            is_of_use = found.event_id is not None and position > found.sealed
+            if position - start.position >= WORTH_KEEPING and is_of_use:
+                await self._keep(state, position, str(found.event_id), start.since)
             break
         return state, follower.telemetry_since
 
@@ -133,7 +129,8 @@ class Past(Generic[S]):
         packed, plain_bytes = await asyncio.to_thread(pack, lines or ())
         said = Manifest("", self._freezer.fingerprint, position, event_id, plain_bytes, (), since)
         try:
-            await self._shelf.put(said, packed, kept=self._pace.kept_of(len(packed)))
+            # Whoever keeps the state of now says how many stay: that one knows how large it is.
+            await self._shelf.put(said, packed, kept=MOST_KEPT)
         except (Refused, Unavailable) as error:
             log.info("past state not kept", service=self._service, because=error.detail)
 

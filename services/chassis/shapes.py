@@ -12,8 +12,8 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from datetime import datetime
-from itertools import accumulate, pairwise
-from operator import attrgetter
+from itertools import accumulate, chain, repeat
+from operator import attrgetter, mul, sub, truediv
 from typing import (
     Annotated,
     Any,
@@ -232,17 +232,19 @@ def _steps(numbers: Shape) -> Shape:
 
 
 def _to_steps(values: list[Any]) -> tuple[str, list[Any]]:
-    if not any(isinstance(value, float) for value in values):
+    kinds = set(map(type, values))
+    if kinds <= {int}:
         return "whole", _apart(values)
-    if not all(abs(value) < LATEST_S for value in values):
+    # What is neither a clock's nor whole, and nothing besides: as it is.
+    if kinds != {float} or not (min(values) > -LATEST_S and max(values) < LATEST_S):
         return "as is", values
-    whole = [round(value * MICRO) for value in values]
-    # Exactly themselves again, or as they are.
-    return ("us", _apart(whole)) if [n / MICRO for n in whole] == values else ("as is", values)
+    whole = [*map(round, map(mul, values, repeat(MICRO)))]
+    is_exact = [*map(truediv, whole, repeat(MICRO))] == values
+    return ("us", _apart(whole)) if is_exact else ("as is", values)
 
 
 def _apart(whole: list[int]) -> list[int]:
-    return [number - before for before, number in pairwise((0, *whole))]
+    return [*map(sub, whole, chain((0,), whole))]
 
 
 def _from_steps(stored: tuple[str, list[Any]]) -> list[Any]:

@@ -15,9 +15,9 @@ class SnapshotSettings(BaseSettings):
 
     snapshot_every_events: Annotated[int, Field(ge=0, le=10_000_000)] = Field(
         default=500,
-        description="Folded events after which a snapshot is kept; a restart reads at most about so"
-        " many again. Fewer restart and look back sooner, more freeze less often; a large state is"
-        " kept more rarely by itself; 0 neither keeps nor uses any.",
+        description="Folded events after which a snapshot is kept, which a restart reads again."
+        " Fewer restart and look back sooner, more freeze less often. A large state is kept more"
+        " rarely, and none twice in ten seconds; 0: a start neither uses nor later keeps any.",
     )
     snapshot_interval: Annotated[float, Field(gt=0, le=86_400)] = Field(
         default=300.0,

@@ -16,10 +16,11 @@ history: an object of its own, shared with whoever asks for the same position, s
 It raises Refused for a position that is not recorded yet, and Unavailable.
 
 Over `qm.journal`: `{op: snapshot.find, fingerprint, at_most, telemetry, with_chunk}` answers
-`{snapshots, refused, of_other_folds, head, moment, event_id}`, and a line feed and the newest one's
-first chunk if that is wanted; `snapshot.fetch {upload, number}`
-answers one chunk; `snapshot.put {upload, number}`, a line feed and a chunk store one; then
-`snapshot.keep {fingerprint, position, event_id, upload, digests, ...}` makes a snapshot of them.
+`{snapshots, refused, sealed, of_other_folds, head, moment, event_id}`, and a line feed and the
+newest one's first chunk if that is wanted; what it refuses it deletes.
+`snapshot.fetch {upload, number}` answers one chunk; `snapshot.put {upload, number}`, a line feed
+and a chunk store one; then `snapshot.keep {fingerprint, position, event_id, upload, digests, ...}`
+makes a snapshot of them.
 Whose snapshots they are is the broker-validated user.
 """
 
@@ -68,7 +69,8 @@ class Found:
     """Usable snapshots, newest first; why others are not; the head.
 
     moment, event_id: of the position asked about. of_other_folds: how many snapshots there are
-    that this code cannot use. chunk: the first one of the newest snapshot, if it was asked for.
+    that this code cannot use. sealed: through which position telemetry was dropped. chunk: the
+    first one of the newest snapshot, if it was asked for.
     """
 
     manifests: Sequence[Manifest]
@@ -77,6 +79,7 @@ class Found:
     moment: datetime | None = None
     event_id: str | None = None
     of_other_folds: int = 0
+    sealed: int = 0
     chunk: bytes = b""
 
 
@@ -109,6 +112,7 @@ class Shelf:
             _moment(answer["moment"]),
             answer["event_id"],
             answer["of_other_folds"],
+            answer["sealed"],
             chunk,
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
@@ -15,7 +16,7 @@ from pydantic import AwareDatetime, BaseModel, Field, StringConstraints
 from services.chassis.errors import Bug, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
     from services.journal.records import Head, Row, Seal
 
@@ -27,6 +28,7 @@ MAX_CHUNKS = 1024
 ALWAYS_KEPT = 3  # the newest ones, whatever is thinned: a damaged one must not be the only one
 ANSWERED = 3  # more than one: the newest may turn out to be damaged
 MOST_KEPT = 4096
+MOST_DROPPED = 32  # for one that comes: what looks through all of them must not take long
 OLD_FOLD_DAYS = 7  # how long a service can go back to an older fold and find its snapshots
 
 _Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -112,13 +114,13 @@ class Keeping(Protocol):
     ) -> list[Kept]:
         """Return what is kept up to a position, newest first, so many at most."""
 
-    async def snapshot_positions(self, service: str, fingerprint: str) -> list[int]:
-        """Return where there are any, in order."""
+    async def snapshot_uploads(self, service: str, fingerprint: str) -> dict[int, str]:
+        """Return the upload of each by its position, in order."""
 
     async def of_other_folds(self, service: str, fingerprint: str) -> int:
         """Return how many snapshots there are of other folds of a service."""
 
-    async def drop_snapshots(self, service: str, fingerprint: str, positions: list[int]) -> None:
+    async def drop_snapshots(self, service: str, fingerprint: str, uploads: list[str]) -> None:
         """Delete snapshots, and sweep: chunks nobody named, what older folds left behind."""
 
 
@@ -148,20 +150,20 @@ async def _find(log_: Keeping, user: str, question: Any, _: bytes) -> Answer:
     )
     usable: list[Kept] = []
     refused: list[dict[str, Any]] = []
-    async for kept, why in _judged(log_, user, asked, sealed):
-        if why is None:
-            usable.append(kept)
-        else:
-            log.warning("snapshot refused", service=user, position=kept.position, because=why)
-            refused.append({"position": kept.position, "because": why})
-        if len(usable) == ANSWERED:
-            break
-    if refused:  # of use to nobody, ever
-        positions = [each["position"] for each in refused]
-        await log_.drop_snapshots(user, asked.fingerprint, positions)
+    async with aclosing(_judged(log_, user, asked, sealed)) as pages:
+        async for good, bad in pages:
+            usable += good
+            refused += [{"position": kept.position, "because": why} for kept, why in bad]
+            if bad:  # of use to nobody, ever
+                log.warning("snapshots refused", service=user, refused=refused[-len(bad) :])
+                uploads = [kept.upload for kept, _ in bad]
+                await log_.drop_snapshots(user, asked.fingerprint, uploads)
+            if len(usable) >= ANSWERED:
+                break
     found = {
-        "snapshots": [_said(kept) for kept in usable],
+        "snapshots": [_said(kept) for kept in usable[:ANSWERED]],
         "refused": refused,
+        "sealed": sealed,
         "of_other_folds": of_other_folds,
         "head": head.position,
         "moment": row["recorded_at"] if row else None,
@@ -191,16 +193,22 @@ async def _sealed(log_: Keeping, asked: Find) -> int:
 
 async def _judged(
     log_: Keeping, user: str, asked: Find, sealed: int
-) -> AsyncIterator[tuple[Kept, str | None]]:
-    """Yield snapshots up to the position asked about, newest first, and why not each."""
+) -> AsyncGenerator[tuple[list[Kept], list[tuple[Kept, str]]]]:
+    """Yield snapshots up to the position asked about, some at a time, the newest first.
+
+    Those that are of use, and those that are not, each with why.
+    """
     at_most = ANYWHERE if asked.at_most is None else asked.at_most
     while some := await log_.snapshots(user, asked.fingerprint, at_most, ANSWERED):
         # The head is read after them: none of them is newer.
         head, rows = await asyncio.gather(
             log_.head(), asyncio.gather(*(_row_at(log_, kept.position) for kept in some))
         )
-        for kept, row in zip(some, rows, strict=True):
-            yield kept, _why_not(kept, row, head, sealed)
+        judged = [
+            (kept, _why_not(kept, row, head, sealed)) for kept, row in zip(some, rows, strict=True)
+        ]
+        good = [kept for kept, why in judged if why is None]
+        yield good, [(kept, why) for kept, why in judged if why is not None]
         at_most = some[-1].position - 1
 
 
@@ -257,10 +265,13 @@ async def _keep(log_: Keeping, user: str, question: Any, _: bytes) -> Answer:
         asked.telemetry_since,
         row["recorded_at"],
     )
+    before = await log_.snapshots(user, asked.fingerprint, asked.position, 1)
+    if before and before[0].position == kept.position and before[0].event_id != kept.event_id:
+        await log_.drop_snapshots(user, asked.fingerprint, [before[0].upload])  # of another log
     is_new = await log_.keep_snapshot(user, asked.fingerprint, kept)
-    positions = await log_.snapshot_positions(user, asked.fingerprint)
-    too_many = surplus(positions, asked.kept)
-    await log_.drop_snapshots(user, asked.fingerprint, too_many)
+    uploads = await log_.snapshot_uploads(user, asked.fingerprint)
+    too_many = surplus([*uploads], asked.kept, MOST_DROPPED)
+    await log_.drop_snapshots(user, asked.fingerprint, [uploads[each] for each in too_many])
     return {}, orjson.dumps({"is_new": is_new, "dropped": too_many})
 
 
@@ -272,15 +283,16 @@ OPERATIONS: dict[str, Callable[[Keeping, str, Any, bytes], Awaitable[Answer]]] =
 }
 
 
-def surplus(positions: Sequence[int], kept: int) -> list[int]:
+def surplus(positions: Sequence[int], kept: int, at_once: int | None = None) -> list[int]:
     """Return which snapshots go so that `kept` stay, the newest three among them.
 
+    at_once: no more than so many; the next time goes on with it.
     The older ones thin out with their age: what stays is spread so that the way from one to the
     next is about the same share of the way to the head, and any past is near one.
     """
     ordered = sorted(positions)
     gone: list[int] = []
-    while len(ordered) > max(kept, 1):
+    while len(ordered) > max(kept, 1) and len(gone) != at_once:
         if len(ordered) <= ALWAYS_KEPT:
             gone.append(ordered.pop(0))
             continue

@@ -38,9 +38,12 @@ select position, event_id::text as event_id, upload::text as upload, plain_bytes
  order by position desc
  limit $4;
 
--- name: snapshot_positions
--- Where anything is kept of a service and a fold.
-select position from log.snapshots where service = $1 and fingerprint = $2 order by position;
+-- name: snapshot_uploads
+-- Where anything is kept of a service and a fold, and as which upload.
+select position, upload::text as upload
+  from log.snapshots
+ where service = $1 and fingerprint = $2
+ order by position;
 
 -- name: of_other_folds
 -- How many snapshots there are of other folds of a service.
@@ -48,7 +51,7 @@ select count(*) from log.snapshots where service = $1 and fingerprint <> $2;
 
 -- name: drop
 -- Delete snapshots; their chunks are swept.
-delete from log.snapshots where service = $1 and fingerprint = $2 and position = any($3::bigint[]);
+delete from log.snapshots where service = $1 and fingerprint = $2 and upload = any($3::uuid[]);
 
 -- name: drop_old_folds
 -- What older folds of a service left, once nobody goes back to them.

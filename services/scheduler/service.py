@@ -72,7 +72,6 @@ async def schedule(context: Context, bus: Bus, settings: Settings) -> None:
         SERVICE,
         State,
         context.clock,
-        pace=settings.pace(),
         telemetry_window_s=settings.scheduler_telemetry_window_s,
     )
     explaining = Explaining(

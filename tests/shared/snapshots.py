@@ -6,6 +6,7 @@ import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
+from unittest.mock import AsyncMock
 
 import orjson
 import pytest
@@ -24,6 +25,7 @@ from services.chassis.keeping import Keeper, Pace
 from services.chassis.past import Past
 from services.chassis.proposer import Proposer
 from services.chassis.snapshots import CHUNK_BYTES, Manifest, Shelf
+from services.journal.records import Seal
 from services.journal.snapshots import ANSWERED, Kept, Piece
 
 SOON_S = 20.0
@@ -174,7 +176,7 @@ class SnapshotSuite:
         await self.kept(shelf, await tell("e"))
         await first.close()
         kept = await log.snapshots(SERVICE, shelf.fingerprint)
-        await log.drop_snapshots(SERVICE, shelf.fingerprint, [each.position for each in kept])
+        await log.drop_snapshots(SERVICE, shelf.fingerprint, [each.upload for each in kept])
         again = await start()
         assert again.state == await self.from_the_start(start)
         assert again.folded > 0
@@ -367,6 +369,44 @@ class SnapshotSuite:
             await then.at(last + 1_000_000)
         assert raised.value.numbers["head"] >= last
         await process.close()
+
+    async def test_a_past_state_begins_with_the_nearest_snapshot_that_is_whole(
+        self, start, tell, shelf, bus, mark, log, monkeypatch
+    ):
+        process = await start(replace(OFTEN, every_events=1))
+        before = await self.kept(shelf, await tell(*"abc"))
+        newest = await self.kept(shelf, await tell(*"def"))
+        await process.close()
+        last = await tell("g")
+        whole = (await start()).state
+        asked = []
+        answer = bus.ask
+
+        async def noted(exchange, key, body, **how):
+            asked.append(orjson.loads(body.partition(b"\n")[0]))
+            return await answer(exchange, key, body, **how)
+
+        monkeypatch.setattr(bus, "ask", noted)
+        assert (await Past(bus, SERVICE, lambda: Told(mark), CLOCK).at(last)).seen == whole.seen
+        assert [(each["op"], each.get("after")) for each in asked] == [
+            ("snapshot.find", None),  # the snapshot is so small that it is all in this answer
+            ("history", newest.position),
+        ]
+        asked.clear()
+        await log.put_chunk(SERVICE, Piece(upload=newest.upload, number=0), b"spoiled")
+        assert (await Past(bus, SERVICE, lambda: Told(mark), CLOCK).at(last)).seen == whole.seen
+        begun = [each["after"] for each in asked if each["op"] == "history"]
+        assert before.position <= begun[0] < newest.position
+
+    async def test_a_past_state_behind_a_seal_is_not_kept(
+        self, tell, shelf, bus, mark, log, monkeypatch
+    ):
+        monkeypatch.setattr(past, "WORTH_KEEPING", 3)
+        position = await tell(*"abcde")
+        sealed = [Seal(first=1, last=position + 1, events=1)]
+        monkeypatch.setattr(log, "seals", AsyncMock(return_value=sealed))
+        await Past(bus, SERVICE, lambda: Told(mark), CLOCK).at(position)
+        assert await log.snapshots(SERVICE, shelf.fingerprint) == []
 
     async def test_a_past_state_that_took_long_is_kept_for_the_next_who_asks(
         self, tell, shelf, bus, mark, monkeypatch

@@ -8,7 +8,6 @@
   if (!shell()) return;  // what went wrong stands there instead
   document.title = shell().dataset.title;
   let scrubbing = false, drawing = false, waiting = 0, asked = 0, chart = null, typed = "";
-  let aim = null;  // where the slider was put last
 
   // ---- The page, drawn anew where it changed --------------------------------------------------
   const busyWithIt = () => {
@@ -33,8 +32,7 @@
     const open = [...document.querySelectorAll("details[open][id]")].map((each) => each.id);
     await htmx.swap({ text, target: shell(), swap: "outerMorph", sourceElement: document.body, request: {} });
     for (const id of open) document.getElementById(id)?.setAttribute("open", "");
-    if (mine === asked) after();
-    else if (aim !== null) $("#slider").value = aim;  // it was moved on meanwhile
+    if (mine === asked) after();  // else the slider was moved on meanwhile
   };
   const lost = (is) => {
     $("#lost").hidden = !is;
@@ -98,7 +96,6 @@
     return url;
   };
   const go = (position, push) => {
-    aim = position;
     const url = at(position);
     const was = shell().dataset.past === "1";
     if (!live && !url.searchParams.has("as_of")) { location.href = url; return; }

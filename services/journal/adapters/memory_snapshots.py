@@ -44,18 +44,19 @@ class MemorySnapshots:
         kept = self._kept.get((service, fingerprint), {})
         return [kept[each] for each in sorted(kept, reverse=True) if each <= at_most][:limit]
 
-    async def snapshot_positions(self, service: str, fingerprint: str) -> list[int]:
-        """Return where there are any, in order."""
-        return sorted(self._kept.get((service, fingerprint), {}))
+    async def snapshot_uploads(self, service: str, fingerprint: str) -> dict[int, str]:
+        """Return the upload of each by its position, in order."""
+        kept = self._kept.get((service, fingerprint), {})
+        return {position: kept[position].upload for position in sorted(kept)}
 
     async def of_other_folds(self, service: str, fingerprint: str) -> int:
         """Return how many snapshots there are of other folds of a service."""
         others = [key for key in self._kept if key[0] == service and key[1] != fingerprint]
         return sum(len(self._kept[key]) for key in others)
 
-    async def drop_snapshots(self, service: str, fingerprint: str, positions: list[int]) -> None:
+    async def drop_snapshots(self, service: str, fingerprint: str, uploads: list[str]) -> None:
         """Delete snapshots with their chunks."""
-        for position in positions:
-            kept = self._kept[service, fingerprint].pop(position, None)
-            if kept is not None:
+        for position, kept in [*self._kept.get((service, fingerprint), {}).items()]:
+            if kept.upload in uploads:
+                del self._kept[service, fingerprint][position]
                 self._chunks.pop((service, kept.upload), None)

@@ -78,18 +78,18 @@ class PostgresSnapshots:
             for row in rows
         ]
 
-    async def snapshot_positions(self, service: str, fingerprint: str) -> list[int]:
-        """Return where there are any, in order."""
-        rows = await self._database.fetch(QUERIES["snapshot_positions"], service, fingerprint)
-        return [row["position"] for row in rows]
+    async def snapshot_uploads(self, service: str, fingerprint: str) -> dict[int, str]:
+        """Return the upload of each by its position, in order."""
+        rows = await self._database.fetch(QUERIES["snapshot_uploads"], service, fingerprint)
+        return {row["position"]: row["upload"] for row in rows}
 
     async def of_other_folds(self, service: str, fingerprint: str) -> int:
         """Return how many snapshots there are of other folds of a service."""
         return int(await self._database.fetchval(QUERIES["of_other_folds"], service, fingerprint))
 
-    async def drop_snapshots(self, service: str, fingerprint: str, positions: list[int]) -> None:
+    async def drop_snapshots(self, service: str, fingerprint: str, uploads: list[str]) -> None:
         """Delete snapshots, and sweep: chunks nobody named, what older folds left behind."""
         async with self._database.transaction() as tx:
-            await tx.execute(QUERIES["drop"], service, fingerprint, positions)
+            await tx.execute(QUERIES["drop"], service, fingerprint, uploads)
             await tx.execute(QUERIES["drop_old_folds"], service, fingerprint, OLD_FOLD_DAYS)
             await tx.execute(QUERIES["sweep_chunks"])

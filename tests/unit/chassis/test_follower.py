@@ -12,7 +12,7 @@ from services.chassis import follower as module
 from services.chassis import wire
 from services.chassis.clock import SystemClock
 from services.chassis.errors import Bug, Refused, Unavailable
-from services.chassis.follower import Follower
+from services.chassis.follower import Follower, ahead
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC).isoformat()
 TYPES = frozenset({"a.a"})
@@ -292,3 +292,32 @@ async def test_three_missed_beacons_end_a_connection(monkeypatch):
     broker.follow, broker.inboxes = follow, []
     follower = await followed(broker)
     assert (silent.closed, follower.caught_up) == (True, False)
+
+
+async def test_the_first_page_is_on_its_way_before_anybody_asks_for_it_and_the_rest_comes_too():
+    broker = Broker(["a.a"] * 8)
+    follower = Follower(broker, "s", TYPES, SystemClock())
+    follower.begin_at(2, "", None)
+    async with ahead(follower.through(8)) as pages:
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert broker.questions == 1
+        assert [each.position for page in [page async for page in pages] for each in page] == [
+            *range(3, 9)
+        ]
+    async with ahead(follower.through(8)) as pages:
+        assert [page async for page in pages] == []  # it stands there already
+
+
+async def test_what_is_begun_ahead_fails_where_it_is_wanted_and_nowhere_else():
+    class Gone(Broker):
+        async def ask(self, *_, **__):
+            raise Unavailable("gone")
+
+    follower = Follower(Gone(["a.a"]), "s", TYPES, SystemClock())
+    follower.begin_at(0, "", None)
+    async with ahead(follower.through(1)):
+        await asyncio.sleep(0.01)
+    async with ahead(follower.through(1)) as pages:
+        with pytest.raises(Unavailable):
+            await anext(pages)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from services.chassis.errors import Unavailable
-from services.chassis.supervision import Together, one_failure
+from services.chassis.supervision import Together, begun, one_failure
 
 SOON_S = 2.0
 
@@ -113,3 +113,30 @@ async def test_a_task_told_to_end_in_the_moment_of_a_failure_ends():
     task.cancel()
     await asyncio.wait({task}, timeout=SOON_S)
     assert task.cancelled()
+
+
+async def test_what_was_begun_goes_on_meanwhile_and_is_ended_where_nobody_waits_for_it():
+    ended = asyncio.Event()
+
+    async def working() -> str:
+        try:
+            await asyncio.sleep(0)
+            return "done"
+        finally:
+            ended.set()
+
+    async with begun(working()) as work:
+        assert await work == "done"
+    ended.clear()
+    with pytest.raises(LookupError):
+        async with begun(asyncio.Event().wait()) as work:
+            raise LookupError
+    assert work.cancelled()
+
+
+async def test_what_was_begun_and_failed_is_told_to_whoever_waits_and_to_nobody_else():
+    async with begun(failing()) as work:
+        with pytest.raises(Unavailable, match="away"):
+            await work
+    async with begun(failing()):
+        await asyncio.sleep(0)  # nobody asks how it ended

@@ -16,8 +16,10 @@ from contracts.types import Launch
 from services.chassis.clock import SystemClock
 from services.chassis.errors import NotFound, Refused, Unavailable
 from services.gateway.adapters.scheduler import SchedulerOverBus
-from services.scheduler.routes import asked
+from services.scheduler.routes import asked, explain
 from services.scheduler.routes.explain import GIVE_WAY_S, Explaining
+from services.scheduler.state import State
+from services.scheduler.state.fork import still
 from tests import builders as b
 from tests.in_memory import World, a_world, ended, until
 from tests.unit.scheduler.stories import story
@@ -85,6 +87,28 @@ async def test_a_scheduler_that_is_switched_off_or_stands_by_answers_too(world: 
     assert {each.sentence for each in told} == {
         "llama is starting on GPU 0 of n1 because it must have at least 1 instance and had none."
     }
+
+
+async def test_who_asks_before_anything_is_new_shares_a_copy_and_nobody_is_told_what_was(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies: list[State] = []
+
+    def counted(state: State) -> State:
+        copies.append(still(state))
+        return copies[-1]
+
+    monkeypatch.setattr(explain, "still", counted)
+    async with a_scheduler(world, enable_scheduler=False):
+        await tell(world, b.a_model())
+        for _ in range(3):
+            found = await ask(world, "model", "llama", min_position=await head(world))
+            assert found.reasons[0].code != "about_to_start"
+        assert len(copies) == 1
+        await tell(world, *b.a_node())
+        found = await ask(world, "model", "llama", min_position=await head(world))
+        assert found.reasons[0].code == "about_to_start"
+        assert len(copies) == 2
 
 
 async def test_what_was_said_then_is_said_of_then_later(world: World) -> None:
