@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
+from weakref import ref
 
 from opentelemetry import metrics
 
@@ -92,7 +93,7 @@ class Explaining:
     clock: Clock
     is_deciding: Callable[[], bool]
     one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
-    stills: list[State] = field(default_factory=list)
+    stills: list[ref[State]] = field(default_factory=list)
 
     async def explain(self, question: Question) -> Explanation:
         """Return the answer; raises Refused, NotFound, Conflict or Unavailable."""
@@ -122,10 +123,12 @@ class Explaining:
         return View(self._still(), self.folding.position, self.folding.now(), subject)
 
     def _still(self) -> State:
-        """Return a copy of the live state; all who ask before anything is folded share one."""
-        if not self.stills or self.stills[0].position != self.state.position:
-            self.stills[:] = [still(self.state)]
-        return self.stills[0]
+        """Return a copy of the live state; who asks at once, with nothing folded, shares one."""
+        copied = self.stills[0]() if self.stills else None
+        if copied is None or copied.position != self.state.position:
+            copied = still(self.state)
+            self.stills[:] = [ref(copied)]  # it goes with the last who looks at it
+        return copied
 
     async def _then(self, question: Question) -> View:
         point = _point(question.as_of or "")

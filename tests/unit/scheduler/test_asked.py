@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import orjson
 import pytest
@@ -92,18 +94,23 @@ async def test_a_scheduler_that_is_switched_off_or_stands_by_answers_too(world: 
 async def test_who_asks_before_anything_is_new_shares_a_copy_and_nobody_is_told_what_was(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copies: list[State] = []
+    copies: list[ref[State]] = []
 
     def counted(state: State) -> State:
-        copies.append(still(state))
-        return copies[-1]
+        copied = still(state)
+        copies.append(ref(copied))
+        return copied
 
     monkeypatch.setattr(explain, "still", counted)
     async with a_scheduler(world, enable_scheduler=False):
         await tell(world, b.a_model())
-        for _ in range(3):
-            found = await ask(world, "model", "llama", min_position=await head(world))
-            assert found.reasons[0].code != "about_to_start"
+        least = await head(world)
+        await ask(world, "model", "llama", min_position=least)
+        gc.collect()
+        assert copies.pop()() is None  # it is not held when nobody looks at it
+        asks = (ask(world, "model", "llama", min_position=least) for _ in range(3))
+        told = await asyncio.gather(*asks)
+        assert all(found.reasons[0].code != "about_to_start" for found in told)
         assert len(copies) == 1
         await tell(world, *b.a_node())
         found = await ask(world, "model", "llama", min_position=await head(world))
