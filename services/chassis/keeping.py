@@ -14,7 +14,7 @@ from contracts.catalogue import TELEMETRY_TYPES
 from services.chassis.errors import Refused, Unavailable
 from services.chassis.frozen import Freezer, in_slices, pack, unpack
 from services.chassis.ids import uuid7
-from services.chassis.snapshots import Manifest, Shelf
+from services.chassis.snapshots import MOST_KEPT, Manifest, Shelf
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -35,7 +35,6 @@ HELD_MS = metrics.get_meter("quartermaster.snapshots").create_histogram(
 
 KEPT = 3
 KEPT_OF_THE_PAST = 48  # spread over the log, however large they are
-MOST_KEPT = 4096
 BYTES_PER_EVENT = 400  # of a snapshot, for each event since the last: half of what the log takes
 LEAST_S = 10.0  # between two: however much happens, freezing takes a small share of the time
 RETRY_S = 0.5

@@ -15,13 +15,8 @@ from services.chassis.errors import Bug, Refused, Unavailable
 from services.chassis.folding import recorded_skips
 from services.chassis.follower import Follower, ahead
 from services.chassis.frozen import Freezer, in_slices, pack
-from services.chassis.keeping import (
-    MOST_KEPT,
-    folds_telemetry,
-    lacks_telemetry,
-    thaw,
-)
-from services.chassis.snapshots import Manifest, Shelf
+from services.chassis.keeping import folds_telemetry, lacks_telemetry, thaw
+from services.chassis.snapshots import MOST_KEPT, Manifest, Shelf
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence

@@ -17,7 +17,7 @@ class SnapshotSettings(BaseSettings):
         default=500,
         description="Folded events after which a snapshot is kept, which a restart reads again."
         " Fewer restart and look back sooner, more freeze less often. A large state is kept more"
-        " rarely, and none twice in ten seconds; 0: a start neither uses nor later keeps any.",
+        " rarely, and none twice in ten seconds; 0: none is kept, and a start uses none.",
     )
     snapshot_interval: Annotated[float, Field(gt=0, le=86_400)] = Field(
         default=300.0,

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from services.chassis.ports import Bus
 
 CHUNK_BYTES = 1024 * 1024
+MOST_KEPT = 4096  # of one service and fold
 ASK_TIMEOUT_S = 10.0
 
 

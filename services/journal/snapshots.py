@@ -14,6 +14,7 @@ import structlog
 from pydantic import AwareDatetime, BaseModel, Field, StringConstraints
 
 from services.chassis.errors import Bug, Refused
+from services.chassis.snapshots import CHUNK_BYTES, MOST_KEPT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -22,12 +23,10 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-CHUNK_BYTES = 1024 * 1024
 ANYWHERE = 2**53  # behind every position
 MAX_CHUNKS = 1024
 ALWAYS_KEPT = 3  # the newest ones, whatever is thinned: a damaged one must not be the only one
 ANSWERED = 3  # more than one: the newest may turn out to be damaged
-MOST_KEPT = 4096
 MOST_DROPPED = 32  # for one that comes: what looks through all of them must not take long
 OLD_FOLD_DAYS = 7  # how long a service can go back to an older fold and find its snapshots
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from services.journal.snapshots import ANYWHERE, MOST_KEPT, digest
+from services.journal.snapshots import ANYWHERE, digest
 
 if TYPE_CHECKING:
     from services.journal.snapshots import Kept, Piece
@@ -38,7 +38,7 @@ class MemorySnapshots:
         return known is kept
 
     async def snapshots(
-        self, service: str, fingerprint: str, at_most: int = ANYWHERE, limit: int = MOST_KEPT
+        self, service: str, fingerprint: str, at_most: int = ANYWHERE, limit: int = ANYWHERE
     ) -> list[Kept]:
         """Return what is kept up to a position, newest first, so many at most."""
         kept = self._kept.get((service, fingerprint), {})

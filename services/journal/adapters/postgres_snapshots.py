@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from services.chassis.database import Queries
-from services.journal.snapshots import ANYWHERE, MOST_KEPT, OLD_FOLD_DAYS, Kept
+from services.journal.snapshots import ANYWHERE, OLD_FOLD_DAYS, Kept
 
 if TYPE_CHECKING:
     from services.chassis.database import Database
@@ -59,7 +59,7 @@ class PostgresSnapshots:
         return False
 
     async def snapshots(
-        self, service: str, fingerprint: str, at_most: int = ANYWHERE, limit: int = MOST_KEPT
+        self, service: str, fingerprint: str, at_most: int = ANYWHERE, limit: int = ANYWHERE
     ) -> list[Kept]:
         """Return what is kept up to a position, newest first, so many at most."""
         rows = await self._database.fetch(

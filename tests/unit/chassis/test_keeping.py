@@ -12,8 +12,8 @@ import pytest
 from services.chassis import frozen, keeping
 from services.chassis.clock import SystemClock
 from services.chassis.errors import Unavailable
-from services.chassis.keeping import CATCHING_UP, KEPT, MOST_KEPT, Keeper, Pace
-from services.chassis.snapshots import Found, Manifest
+from services.chassis.keeping import CATCHING_UP, KEPT, Keeper, Pace
+from services.chassis.snapshots import MOST_KEPT, Found, Manifest
 
 SOON_S = 10.0
 
