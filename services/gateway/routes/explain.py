@@ -36,8 +36,7 @@ async def explain(
     """
     for name in request.query_params.keys() - PARAMETERS:
         raise Refused("there is no such parameter", field=re.sub(r"[^ -~]", "?", name)[:100])
-    # What was just written here is in the answer; a question about the past waits for nothing.
-    least = least_position(request, doors) if as_of is None else 0
+    least = least_position(request, doors)  # what was just written here is in the answer
     question = {"kind": kind, "id": id_, "as_of": as_of, "min_position": least}
     answer, position = await doors.scheduler.explain(question)
     return doors.envelopes.around_bytes(answer, position=position)
