@@ -12,6 +12,7 @@ from contracts.types import Launch
 from services.agent.routes.app import create_app
 from services.chassis.health import Health
 from services.chassis.targets import PRIVATE_NETWORKS, AllowList
+from services.chassis.webhook_targets import WebhookTargets
 from services.gateway.routes import application
 from services.gateway.routes.access import StaticToken
 from services.gateway.routes.addresses import Proxies
@@ -36,7 +37,7 @@ def of_gateway() -> dict[str, Any]:
         scheduler=_NOTHING,
         workers=_NOTHING,
         envelopes=Envelopes(API, lambda: datetime.now(UTC)),
-        targets=Targets(anywhere, anywhere),
+        targets=Targets(anywhere, anywhere, WebhookTargets(())),
         proxies=Proxies(anywhere),
         health=Health("gateway"),
         about=About("Quartermaster", "1", API),

@@ -37,9 +37,8 @@ async def main(context: Context) -> None:
 async def watch(context: Context, broker: Bus, settings: Settings) -> None:
     """Fold for ever, alert while leading, and cry out when the log is silent."""
     door = WebhookDoor(
-        settings.webhook_networks,
+        settings.webhook_targets(resolve_s=settings.webhook_timeout),
         context.clock,
-        allow_http=settings.webhook_allow_http,
         timeout_s=settings.webhook_timeout,
         ca=settings.webhook_ca,
     )

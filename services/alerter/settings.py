@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Annotated
 
 from pydantic import Field
-from pydantic_settings import NoDecode, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from services.chassis.snapshot_settings import SnapshotSettings
-from services.chassis.targets import Networks
+from services.chassis.webhook_settings import WebhookSettings
 
 Seconds = Annotated[float, Field(gt=0, le=604_800)]
 
 
-class Settings(SnapshotSettings):
+class Settings(SnapshotSettings, WebhookSettings):
     """Read from the environment and `.env`; names begin with QM_."""
 
     model_config = SettingsConfigDict(env_prefix="QM_", env_file=".env", extra="ignore")
@@ -54,15 +54,6 @@ class Settings(SnapshotSettings):
     )
     webhook_parallel: Annotated[int, Field(ge=1, le=64)] = Field(
         default=4, description="Messages under way to one webhook; 1 where it bears no more."
-    )
-    webhook_networks: Annotated[tuple[str, ...], NoDecode, Networks] = Field(
-        default=(),
-        description="Networks (CIDR, comma separated) of our own where webhooks may be; otherwise"
-        " only addresses of the open Internet are posted to.",
-    )
-    webhook_allow_http: bool = Field(
-        default=False,
-        description="On to post without encryption, where the network itself is trusted.",
     )
     webhook_ca: str | None = Field(
         default=None,

@@ -1,6 +1,7 @@
 """Connections that can be cut: a reader who takes nothing keeps nothing of ours.
 
-Nor does who never says what is wanted: a request's head must come whole within some seconds.
+Nor does who never says what is wanted: a request's head must come whole within some seconds, and
+an answer must be taken at a pace that the poorest line has.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 _ABORT = "quartermaster.abort"
 HEAD_S = 15.0
+# Judged once a minute, so that who pauses a download for a moment is not cut.
+TAKE_S = 60.0
+LEAST_BYTES_S = 1024
 
 
 def abort(scope: Scope) -> None:
@@ -39,9 +43,14 @@ def _cuttable(app: Any, transport: asyncio.Transport) -> Any:
 
 
 class CuttableHttp(HttpToolsProtocol):
-    """HTTP/1.1 whose connections can be cut, and are when a request does not begin in time."""
+    """HTTP/1.1 whose connections can be cut.
+
+    They are when a request does not begin in time, and when an answer is not taken: while a
+    reader is behind nothing is written, so that what waits for it can only shrink.
+    """
 
     _late: asyncio.TimerHandle | None = None
+    _untaken: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Tell every request on this connection how to cut it."""
@@ -59,10 +68,36 @@ class CuttableHttp(HttpToolsProtocol):
         self._stop_waiting()
         super().on_headers_complete()
 
+    def pause_writing(self) -> None:
+        """Let the reader take what it was given, at the least pace."""
+        super().pause_writing()
+        self._await_taking()
+
+    def resume_writing(self) -> None:
+        """Wait no more for this reader."""
+        self._stop_watching()
+        super().resume_writing()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no more."""
         self._stop_waiting()
+        self._stop_watching()
         super().connection_lost(exc)
+
+    def _await_taking(self) -> None:
+        waiting = self.transport.get_write_buffer_size()
+        self._untaken = self.loop.call_later(TAKE_S, self._judge, waiting)
+
+    def _judge(self, before: int) -> None:
+        if before - self.transport.get_write_buffer_size() < TAKE_S * LEAST_BYTES_S:
+            self.transport.abort()
+        else:
+            self._await_taking()
+
+    def _stop_watching(self) -> None:
+        if self._untaken is not None:
+            self._untaken.cancel()
+            self._untaken = None
 
     def _await_head(self) -> None:
         self._stop_waiting()

@@ -35,6 +35,14 @@ def _networks(value: Any) -> tuple[str, ...]:
 Networks = BeforeValidator(_networks)
 
 
+def literal(host: str) -> Address | None:
+    """Return the address that a host is written as; None for a name."""
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
 class AllowList:
     """Networks that may be reached; a name is resolved once and its checked address is used."""
 
@@ -63,10 +71,8 @@ class AllowList:
         return [str(address) for address in found]
 
     async def _resolve(self, host: str) -> list[Address]:
-        try:
-            return [ipaddress.ip_address(host)]
-        except ValueError:
-            pass  # a name, not an address
+        if (address := literal(host)) is not None:
+            return [address]
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._resolve_s):

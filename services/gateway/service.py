@@ -136,7 +136,7 @@ def wire(
         scheduler=SchedulerOverBus(broker),
         workers=WorkersOverAgents(Agents(_access(settings))),
         envelopes=Envelopes(settings.api_v1_str, context.clock.now),
-        targets=Targets(AllowList(settings.agent_networks), AllowList(settings.broker_networks)),
+        targets=_targets(settings),
         proxies=Proxies(AllowList(settings.trusted_proxies)),
         health=context.health,
         about=About(settings.project_name, metadata.version("quartermaster"), settings.api_v1_str),
@@ -148,6 +148,11 @@ def wire(
     door = Door(StaticToken(own.admin_token), Entry(judged, own, context.clock))
     live = _live(context, broker, reads, settings)
     return application(doors, door, settings.cors_origins, live)
+
+
+def _targets(settings: Settings) -> Targets:
+    agents, brokers = AllowList(settings.agent_networks), AllowList(settings.broker_networks)
+    return Targets(agents, brokers, settings.webhook_targets())
 
 
 def start() -> int:

@@ -12,6 +12,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 from contracts.types import Id
 from services.chassis.snapshot_settings import SnapshotSettings
 from services.chassis.targets import PRIVATE_NETWORKS, Networks
+from services.chassis.webhook_settings import WebhookSettings
 from services.gateway.decide.pacing import Limits, Pace
 
 
@@ -29,7 +30,7 @@ NetworkList = Annotated[tuple[str, ...], NoDecode, Networks]
 Prefix = Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9._-]+)+$", max_length=100)]
 
 
-class Settings(SnapshotSettings):
+class Settings(SnapshotSettings, WebhookSettings):
     """Read from the environment and `.env`, checked at start; no error quotes a value."""
 
     model_config = SettingsConfigDict(

@@ -18,6 +18,7 @@ from services.alerter.adapters.webhook import WebhookDoor
 from services.alerter.decide import Cry, Letter
 from services.chassis.clock import SystemClock
 from services.chassis.ports import Message
+from services.chassis.webhook_targets import WebhookTargets
 from services.journal.lag import Lag, Reached
 from tests.alerting import alerting
 from tests.fake_vault import a_vault
@@ -168,7 +169,7 @@ async def test_the_example_of_a_receiver_takes_what_is_signed_and_nothing_else()
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
     )
-    door = WebhookDoor(("127.0.0.0/8",), SystemClock(), allow_http=True)
+    door = WebhookDoor(WebhookTargets(("127.0.0.0/8",), allow_http=True), SystemClock())
     body = Cry("h", 1, SystemClock().now()).message("alert.raised", SystemClock().now())
     letter = Letter(f"http://127.0.0.1:{port}/", body.id, body.model_dump_json().encode())
 

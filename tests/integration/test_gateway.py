@@ -569,6 +569,10 @@ WRONG = [
     ),
     ("/webhooks", {"url": "javascript:alert(1)"}, "url"),
     ("/webhooks", {"url": "https://u:p@example.org/"}, "url"),
+    ("/webhooks", {"url": "http://example.org/"}, "url"),
+    ("/webhooks", {"url": "https://10.1.2.3/"}, "url"),
+    ("/webhooks", {"url": "https://[::ffff:169.254.169.254]/"}, "url"),
+    ("/webhooks", {"url": "https://example.org:99999/"}, "url"),
     ("/webhooks", {"url": "https://example.org", "secret": "short"}, "secret"),
 ]
 
@@ -606,11 +610,17 @@ async def test_a_start_that_cannot_be_is_refused_by_its_field(door: Door, body, 
     assert field in answer.json()["errors"][0]["field"]
 
 
-async def test_a_model_of_another_environment_does_not_start_on_a_node(door: Door):
+async def test_a_model_of_another_environment_is_started_by_its_id_as_the_scheduler_would(
+    door: Door,
+):
     model = await door.a_model(await door.an_environment("one"))
     node = await door.a_node(await door.an_environment("two"))
-    answer = await door.post(f"/nodes/{node['id']}/models/start", {"model_id": model["id"]})
-    assert answer.json()["errors"][0]["field"] == "model_id"
+    place = f"/nodes/{node['id']}/models/start"
+    taken_on = await door.made(place, {"model_id": model["id"]})
+    assert taken_on["model_id"] == model["id"]
+    by_name = await door.post(place, {"model_name": model["name"]})
+    assert by_name.json()["errors"][0]["field"] == "model_name"
+    assert "environment" in by_name.json()["errors"][0]["message"]
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,21 @@ async def test_an_alertmanager_has_a_token_or_none_and_never_a_signature(door: D
     assert (await put(door, path, {"bearer_token": "x"})).json()["data"]["has_secret"]
 
 
+async def test_a_webhook_moves_only_to_where_messages_would_go(door: Door):
+    webhook = await door.made("/webhooks", HOOK)
+    for wrong in ("http://example.org/", "https://127.0.0.1/"):
+        refused = await put(door, f"/webhooks/{webhook['id']}", {"url": wrong})
+        assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "url")
+
+
+async def test_what_the_settings_allow_may_be_registered():
+    allowed = {"webhook_networks": "10.0.0.0/8", "webhook_allow_http": True}
+    async with a_door(**allowed) as door:
+        await door.made("/webhooks", {**HOOK, "url": "http://10.1.2.3:9093/"})
+        refused = await door.post("/webhooks", {**HOOK, "url": "http://192.168.1.1/"})
+        assert refused.json()["errors"][0]["field"] == "url"
+
+
 async def test_a_test_is_taken_on_under_an_id_that_its_delivery_has(door: Door):
     webhook = await door.made("/webhooks", HOOK)
     response = await door.post(f"/webhooks/{webhook['id']}/test")

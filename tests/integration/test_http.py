@@ -10,12 +10,14 @@ from contextlib import suppress
 import httpx2
 import orjson
 import pytest
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 
 from services.chassis import connections
 from services.chassis.errors import Refused, Unavailable
 from services.chassis.http import install_problems, serve
 from tests.in_memory import ended, until
+
+LONG = 32 * 1024 * 1024
 
 
 def an_app() -> FastAPI:
@@ -29,6 +31,10 @@ def an_app() -> FastAPI:
     @app.get("/refused")
     async def refused() -> None:
         raise Refused("no such luck", field="luck", most=3)
+
+    @app.get("/long")
+    async def long() -> Response:
+        return Response(bytes(LONG))
 
     @app.get("/slow")
     async def slow() -> None:
@@ -112,6 +118,39 @@ async def test_a_request_that_has_begun_may_take_its_time(url, monkeypatch):
     writer.write(b"}")
     async with asyncio.timeout(5):
         assert b"200" in await reader.readline()
+    writer.close()
+
+
+async def a_reader_of_much(url) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    host, port = url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"GET /long HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+    return reader, writer
+
+
+async def test_who_does_not_take_its_answer_is_let_go(url, monkeypatch):
+    monkeypatch.setattr(connections, "TAKE_S", 0.3)
+    reader, writer = await a_reader_of_much(url)
+    await asyncio.sleep(1)
+    taken = 0
+    with suppress(ConnectionResetError):
+        async with asyncio.timeout(5):
+            while part := await reader.read(LONG):
+                taken += len(part)
+    assert 0 < taken < LONG
+    writer.close()
+
+
+async def test_a_slow_reader_that_keeps_reading_gets_it_all(url, monkeypatch):
+    monkeypatch.setattr(connections, "TAKE_S", 0.4)
+    reader, writer = await a_reader_of_much(url)
+    await reader.readuntil(b"\r\n\r\n")
+    taken = 0
+    async with asyncio.timeout(20):
+        while taken < LONG:
+            await asyncio.sleep(0.02)
+            taken += len(await reader.readexactly(min(LONG - taken, LONG // 64)))
+    assert taken == LONG
     writer.close()
 
 

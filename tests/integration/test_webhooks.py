@@ -21,9 +21,10 @@ from contracts.envelope import Draft
 from contracts.events import alert as a
 from contracts.events import node as n
 from contracts.http.webhook import AlertMessage
-from services.alerter.adapters.webhook import PublicNetworks, WebhookDoor
+from services.alerter.adapters.webhook import WebhookDoor
 from services.alerter.decide import Letter
 from services.chassis.clock import SystemClock
+from services.chassis.webhook_targets import PublicNetworks, WebhookTargets
 from tests.alerting import alerting
 from tests.fake_vault import a_vault
 from tests.fake_webhook import FakeWebhook
@@ -196,7 +197,7 @@ async def test_when_the_log_falls_silent_webhooks_are_told_directly(world, vault
     ],
 )
 async def test_the_door_refuses_addresses_it_must_not_go_to(url, why):
-    door = WebhookDoor((), SystemClock())
+    door = WebhookDoor(WebhookTargets(()), SystemClock())
     try:
         sent = await door.post(Letter(url, "id", b"{}"), None)
     finally:
@@ -229,7 +230,7 @@ def test_only_public_addresses_and_our_listed_ones_are_allowed(address, allowed)
 
 def test_a_secret_that_is_not_base64_is_said_and_not_sent():
     async def post():
-        door = WebhookDoor(("127.0.0.0/8",), SystemClock(), allow_http=True)
+        door = WebhookDoor(WebhookTargets(("127.0.0.0/8",), allow_http=True), SystemClock())
         try:
             return await door.post(Letter("http://127.0.0.1:1/", "id", b"{}"), "whsec_a")
         finally:
@@ -241,8 +242,8 @@ def test_a_secret_that_is_not_base64_is_said_and_not_sent():
 async def test_the_checked_address_is_connected_to_in_the_name_that_was_asked_for(tmp_path):
     context, ca = a_certificate(tmp_path, "localhost")
     async with FakeWebhook(scheme="https", host="localhost", context=context) as receiver:
-        door = WebhookDoor(("127.0.0.0/8", "::1/128"), SystemClock(), ca=ca)
-        trusting_nobody = WebhookDoor(("127.0.0.0/8", "::1/128"), SystemClock())
+        door = WebhookDoor(WebhookTargets(("127.0.0.0/8", "::1/128")), SystemClock(), ca=ca)
+        trusting_nobody = WebhookDoor(WebhookTargets(("127.0.0.0/8", "::1/128")), SystemClock())
         try:
             assert (await door.post(Letter(receiver.url, "id", b"{}"), None)).status_code == 204
             assert (

@@ -56,20 +56,17 @@ class StartOnNode(Plain):
         return Decision((asked,), TAKEN_ON, answer=answer)
 
     def _model(self, state: State, node: Entity) -> str | Denial:
-        environment = node.data["environment_id"]
-        if self.start.model_id is not None:
-            model = state.find("model", self.start.model_id)
-            if model is None:
-                return unknown("model", self.start.model_id, "model_id")
-            if model.data["environment_id"] != environment:
-                return Denial("refused", "it is of another environment than the node", "model_id")
-            return self.start.model_id
-        if self.start.model_name is None:
+        named, name = self.start.model_id, self.start.model_name
+        if named is not None:
+            is_known = state.find("model", named) is not None
+            return named if is_known else unknown("model", named, "model_id")
+        if name is None:
             return Denial("refused", "model_id or model_name is wanted", "model_id")
-        for id_ in state.within("model", environment):
-            if state.entities["model"][id_].data["name"] == self.start.model_name:
+        for id_ in state.within("model", node.data["environment_id"]):
+            if state.entities["model"][id_].data["name"] == name:
                 return id_
-        return unknown("model", self.start.model_name, "model_name")
+        hint = f"the node's environment has no model {name}; model_id may name any model"
+        return Denial("refused", hint, "model_name")
 
     def _gpu_denied(self, state: State, node: Entity) -> Denial | None:
         index = self.start.gpu_id

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from services.chassis.errors import Refused
-from services.chassis.targets import AllowList
+from services.chassis.targets import AllowList, literal
+from services.chassis.webhook_targets import WebhookTargets
 
 
 @dataclass(frozen=True)
 class Targets:
-    """Where agents and models' brokers may be; names are checked by whoever resolves them."""
+    """Where agents, models' brokers and webhooks may be.
+
+    Names are checked by whoever resolves them.
+    """
 
     agents: AllowList
     brokers: AllowList
+    webhooks: WebhookTargets
 
     def check_agent(self, url: str | None) -> None:
         """Raise Refused, naming the field, when an agent may not be there."""
@@ -35,9 +39,6 @@ class Targets:
 
 
 def _check(allowed: AllowList, host: str, field: str) -> None:
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return  # a name: it is checked where it is resolved, each time
-    if not allowed.allows(address):
+    address = literal(host)
+    if address is not None and not allowed.allows(address):
         raise Refused(f"{host} is in no network we may connect to", field=field)

@@ -43,6 +43,7 @@ async def webhooks(request: Request, doors: DoorsHere) -> Response:
 @router.post("", dependencies=[ADMIN], status_code=201)
 async def register(new: NewWebhook, asked: AskedHere, doors: DoorsHere) -> Response:
     """Register a webhook; a secret that we make is in this answer and in no other."""
+    doors.targets.webhooks.check(new.url)
     sent = new.secret or new.bearer_token
     is_signed = new.kind == "standard"
     command = RegisterWebhook(new.url, new.kind, has_secret=is_signed or sent is not None)
@@ -61,6 +62,7 @@ async def change(
     webhook_id: WebhookId, changes: WebhookChanges, asked: AskedHere, doors: DoorsHere
 ) -> Response:
     """Change the address, or replace the secret."""
+    doors.targets.webhooks.check(changes.url)
     sent, makes_one = changes.secret or changes.bearer_token, changes.rotate_secret
     of_kind = _kind_meant(changes)
     command = ChangeWebhook(webhook_id, changes.url or None, bool(sent or makes_one), of_kind)

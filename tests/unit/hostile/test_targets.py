@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.types import QueueAddress
-from services.alerter.adapters.webhook import PublicNetworks, WebhookDoor
+from services.alerter.adapters.webhook import WebhookDoor
 from services.alerter.decide import Letter
 from services.chassis.agents import Access, Agents
 from services.chassis.clock import SystemClock
 from services.chassis.errors import QuartermasterError
 from services.chassis.targets import PRIVATE_NETWORKS, AllowList
+from services.chassis.webhook_targets import PublicNetworks, WebhookTargets
 from services.queue_sampler.adapters.management import ManagementApi
 from services.queue_sampler.state import Failure
 from tests.unit.hostile.mutations import hostile
@@ -101,7 +102,7 @@ def runner() -> Iterator[asyncio.Runner]:
 
 
 def test_no_url_makes_a_webhook_go_inside_or_break(connected: list[Any], runner: asyncio.Runner):
-    door = WebhookDoor((), SystemClock(), timeout_s=5.0)
+    door = WebhookDoor(WebhookTargets(()), SystemClock(), timeout_s=5.0)
 
     @hostile
     @given(URLS | HOSTS.map("https://{}/".format))
