@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Literal
@@ -72,10 +73,14 @@ class Answerless:
 
 
 class FaultProxy:
-    """Listens on a port of its own and connects to a server of this machine."""
+    """Listens on a port of its own and connects to a server of this machine.
 
-    def __init__(self, target_port: int) -> None:
-        self._target_port = target_port
+    room_bytes: what it takes from the server ahead of the client, about; the server feels a slow
+    line only behind that.
+    """
+
+    def __init__(self, target_port: int, *, room_bytes: int = CHUNK) -> None:
+        self._target_port, self._room_bytes = target_port, room_bytes
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self.rule: Rule = faithful
@@ -121,7 +126,7 @@ class FaultProxy:
         self.connections += 1
         number = self.connections
         try:
-            up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
+            up_reader, up_writer = await self._to_server()
         except OSError:
             writer.transport.abort()
             return
@@ -137,6 +142,14 @@ class FaultProxy:
         for end in ends:
             end.transport.abort()
         self._writers -= ends
+
+    async def _to_server(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        made = socket.socket()
+        made.setblocking(False)
+        if self._room_bytes != CHUNK:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._room_bytes)
+        await asyncio.get_running_loop().sock_connect(made, ("127.0.0.1", self._target_port))
+        return await asyncio.open_connection(sock=made, limit=self._room_bytes)
 
     async def _pump(
         self,

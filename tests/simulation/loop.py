@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from inspect import CORO_CREATED, getcoroutinestate, iscoroutine
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -181,5 +182,8 @@ class DetLoop(asyncio.BaseEventLoop):
         """End without running anything else."""
         for task in self._kept:
             task._log_destroy_pending = False
+            work = task.get_coro()
+            if iscoroutine(work) and getcoroutinestate(work) == CORO_CREATED:
+                work.close()  # it never began: nothing of it runs, and nobody is warned of it
         self._kept.clear()
         super().close()
