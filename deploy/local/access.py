@@ -21,6 +21,8 @@ OWNER = "qm_owner"
 DATABASE = "quartermaster"
 ROLES = {name: f"qm_{name}" for name in ("journal", "projector", "query", "gateway", "vault")}
 HEARTBEAT_S = 5
+# All that one journal opens: whatever others take, what happens is recorded.
+RESERVED_CONNECTIONS = 12
 
 
 @dataclass(frozen=True)

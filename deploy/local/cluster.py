@@ -24,7 +24,8 @@ ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "TZ": "UTC"}
 
 SETTINGS = {
     "listen_addresses": f"'{LOOPBACK}'",
-    "max_connections": "80",
+    "max_connections": "92",
+    "reserved_connections": f"{access.RESERVED_CONNECTIONS}",
     "shared_buffers": "256MB",
     "fsync": "on",
     "synchronous_commit": "on",

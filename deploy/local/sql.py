@@ -16,10 +16,17 @@ REVOKE ALL ON DATABASE postgres FROM PUBLIC;
 GRANT CONNECT ON DATABASE {database} TO {roles};
 """
 
+# PostgreSQL knows reserved connections since 16; an older server that is given to us has none.
+RESERVED = """
+SELECT 'GRANT pg_use_reserved_connections TO {journal}'
+    WHERE current_setting('server_version_num')::int >= 160000 \\gexec
+"""
+
 
 def roles_sql(credentials: Credentials) -> str:
     """Return a psql script: each role may log in, the owner owns the database, others connect.
 
+    Connections are kept free for the journal, whose log everything waits for.
     What a role may do inside is granted by the migrations, which the owner runs.
     """
     roles = [role for role in credentials.database if role != SUPERUSER]
@@ -27,4 +34,4 @@ def roles_sql(credentials: Credentials) -> str:
     database = DATABASE_OF_OWNER.format(
         database=DATABASE, owner=OWNER, roles=", ".join(ROLES.values())
     )
-    return "\n".join([*script, database])
+    return "\n".join([*script, database, RESERVED.format(journal=ROLES["journal"])])

@@ -16,9 +16,17 @@ import psycopg
 from deploy.local import processes
 from services.chassis.database import connect_pool
 from services.chassis.errors import Unavailable
+from services.chassis.proposer import Accepted
 from services.journal.adapters.postgres import PostgresLog
 from tests.e2e.fleet import eventually
-from tests.faults.following import an_environment, reading, through
+from tests.faults.following import (
+    GATEWAY,
+    an_environment,
+    connected,
+    proposer,
+    reading,
+    through,
+)
 from tests.faults.proxy import Answerless, FaultProxy
 from tests.faults.registry import proven, row
 from tests.shared.log import command, entry
@@ -166,8 +174,8 @@ def _raising(number: int, table: str, code: str) -> str:
 @row(
     27,
     "connections exhausted",
-    "who cannot connect says so and waits; all is back once there is room",
-    "connections are taken until none is left; then query, gateway and journal are killed",
+    "who cannot connect says so and waits, the journal has connections of its own and records",
+    "connections are taken until none is left for others; query, gateway and journal are killed",
 )
 async def exhausted(ground: Ground) -> None:
     killed = ("query", "gateway", "journal")
@@ -176,7 +184,19 @@ async def exhausted(ground: Ground) -> None:
         for part in killed:
             await ground.killed_and_back(part)
         await _take_all(ground, stack)  # what the killed ones had
+        async with connected(ground, GATEWAY) as of:
+            [verdict] = await proposer(of).propose_all([[an_environment()]])
+        assert isinstance(verdict, Accepted), verdict
+        assert await _none_left(ground), "others can connect: nothing was shown"
         await asyncio.sleep(NONE_LEFT_S)
+
+
+async def _none_left(ground: Ground) -> bool:
+    try:
+        async with ground.session("query"):
+            return False
+    except psycopg.OperationalError:
+        return True
 
 
 async def _take_all(ground: Ground, stack: AsyncExitStack) -> None:
