@@ -46,7 +46,15 @@ def _signs(secret: SecretStr) -> SecretStr:
 SigningSecret = Annotated[SecretStr, Field(max_length=200), AfterValidator(_signs)]
 
 
-BearerToken = Annotated[SecretStr, Field(min_length=1, max_length=2000)]
+def _travels(secret: SecretStr) -> SecretStr:
+    """Accept what a header can carry."""
+    text = secret.get_secret_value()
+    if not (text.isascii() and text.isprintable()) or " " in text:
+        raise ValueError("only visible ASCII characters: was something else copied with it?")
+    return secret
+
+
+BearerToken = Annotated[SecretStr, Field(min_length=1, max_length=2000), AfterValidator(_travels)]
 
 
 class NewWebhook(Body):

@@ -22,9 +22,11 @@ __all__ = ["Database", "Queries", "Record", "Statements", "connect_pool"]
 Record = asyncpg.Record
 Isolation = Literal["read_committed", "repeatable_read", "serializable"]
 
+ACQUIRE_S = 30.0
 _BETWEEN_ATTEMPTS_S = 0.2
 _JSONB_VERSION = b"\x01"
 _COPY_TIMEOUT_S = 3600.0  # whoever copies copies much
+_NEVER_CANCELLED_S = 86_400.0  # the driver knows no "for ever" beside a pool's own time-out
 
 
 class Statements(Protocol):
@@ -101,16 +103,19 @@ class Transaction:
 
 
 class Database:
-    """A pool of connections of one role."""
+    """A pool of connections of one role.
 
-    def __init__(self, pool: Any) -> None:
-        self._pool = pool
+    acquire_s: how long a statement waits for a free connection, then it is Unavailable.
+    """
+
+    def __init__(self, pool: Any, acquire_s: float) -> None:
+        self._pool, self._acquire_s = pool, acquire_s
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Transaction]:
         """Yield one connection outside of any transaction, for locks that outlive one."""
         with mapped():
-            async with self._pool.acquire() as connection:
+            async with self._free() as connection:
                 yield Transaction(connection)
 
     @asynccontextmanager
@@ -120,7 +125,7 @@ class Database:
         """Yield a transaction: committed at the end of the block, rolled back by any error."""
         with mapped():
             async with (
-                self._pool.acquire() as connection,
+                self._free() as connection,
                 connection.transaction(isolation=isolation, readonly=readonly),
             ):
                 yield Transaction(connection)
@@ -145,6 +150,34 @@ class Database:
         async with self.session() as session:
             return await session.execute(sql, *args)
 
+    async def commit(self, sql: str, *args: Any, within_s: float) -> Record | None:
+        """Return the first row of a statement that is known to be committed.
+
+        Where a standby must have every commit, the server waits for it; the driver's time-out
+        would cancel that wait, and what only this server has would be seen by everybody, and lost
+        with it. So nothing is cancelled here: after `within_s`, or when we are told to end, the
+        connection is cut (Unavailable), and the outcome is learned by repeating.
+        """
+        with mapped():
+            async with self._free() as connection:
+                work = asyncio.ensure_future(
+                    connection.fetchrow(sql, *args, timeout=_NEVER_CANCELLED_S)
+                )
+                try:
+                    done, _ = await asyncio.wait([work], timeout=within_s)
+                finally:
+                    if not work.done():
+                        connection.terminate()
+                        await asyncio.wait([work])
+                    work.exception()  # it was looked at: who is told to end does not tell it
+                if not done:
+                    raise Unavailable("the database does not answer in time")
+                row: Record | None = work.result()
+                return row
+
+    def _free(self) -> Any:
+        return self._pool.acquire(timeout=self._acquire_s)
+
     async def close(self, *, timeout_s: float = 5.0) -> None:
         """Give the connections back; those still busy after the time-out are cut."""
         try:
@@ -160,9 +193,13 @@ async def connect_pool(
     min_size: int = 1,
     max_size: int = 4,
     command_timeout_s: float = 30.0,
+    acquire_s: float = ACQUIRE_S,
     patience_s: float = 30.0,
 ) -> Database:
     """Return a database, waiting at most `patience_s` for a server that is still starting.
+
+    acquire_s: how long a statement waits for a connection while others have them all: less than
+    whoever asked for it waits, or the work goes on for nobody.
 
     Raises Unavailable when it does not answer by then, Bug when it refuses the role.
     """
@@ -171,7 +208,8 @@ async def connect_pool(
         async with asyncio.timeout(patience_s):
             while True:
                 try:
-                    return await _connect(url, service, min_size, max_size, command_timeout_s)
+                    pool = await _connect(url, service, min_size, max_size, command_timeout_s)
+                    return Database(pool, acquire_s)
                 except Unavailable as error:
                     last = error
                 await asyncio.sleep(_BETWEEN_ATTEMPTS_S)
@@ -181,9 +219,9 @@ async def connect_pool(
 
 async def _connect(
     url: str, service: str, min_size: int, max_size: int, command_timeout_s: float
-) -> Database:
+) -> Any:
     with mapped():
-        pool = await asyncpg.create_pool(  # type: ignore[no-untyped-call]
+        return await asyncpg.create_pool(  # type: ignore[no-untyped-call]
             url,
             min_size=min_size,
             max_size=max_size,
@@ -197,7 +235,6 @@ async def _connect(
             init=_json_as_bytes,
             reset=_keep,
         )
-    return Database(pool)
 
 
 async def _json_as_bytes(connection: Any) -> None:

@@ -2,7 +2,8 @@
 
 A stop wins over a start that is not finished. A start has failed only when nothing of the worker is
 left: the agent refused it, or says that it has ended. An agent that does not answer is no failure;
-it is asked until it answers or the scheduler wants the instance to end.
+it is asked until it answers or the scheduler wants the instance to end. What else keeps a command
+from being sent (a secret, an address) says nothing of an earlier one: the worker is ended first.
 """
 
 from __future__ import annotations
@@ -21,10 +22,13 @@ if TYPE_CHECKING:
 
     from contracts.envelope import Cause
     from contracts.http.agent import InstanceAnswer, Killed, SecretFile
+    from services.chassis.errors import QuartermasterError
     from services.deployer.state import State
 
 ENDED = frozenset({"exited", "failed"})
 MAX_TEXT = 4000
+# Of a start: no word of the machine that has the GPU, or none of its present boot.
+NOT_FROM_THERE = frozenset({"", "other_boot", "secret_needs_tls", "secret_refused"})
 # What agents call it → what it is called in the log.
 CODES = {"held": "refused_gpu_held"}
 
@@ -51,6 +55,17 @@ def jobs(state: State) -> dict[str, Job]:
         key = f"kill/{kill.position}"
         wanted[key] = Job("kill", key, kill.node_id, kill)
     return wanted
+
+
+def agent_of(state: State, job: Job) -> str | None:
+    """Return the URL of who does a job; None where nobody can be asked.
+
+    What a deleted node left on a GPU is ended by the node that has this GPU now.
+    """
+    url = state.agents.get(job.node_id)
+    if url is None and job.kind == "stop" and isinstance(job.subject, Instance):
+        url = state.agents.get(state.homes.get(job.subject.gpu_uuid, ""))
+    return url
 
 
 def cause(job: Job) -> Cause:
@@ -145,6 +160,16 @@ def kill_failed(kill: Kill, error: str) -> Draft:
 def is_dead(answer: InstanceAnswer) -> bool:
     """Return whether the agent confirms that nothing of the instance runs."""
     return answer.instance.state in ENDED
+
+
+def is_unknown(answer: InstanceAnswer) -> bool:
+    """Return whether the agent only says that it has never heard of the instance."""
+    return answer.error_code == "unknown_instance"
+
+
+def is_of_the_machine(error: QuartermasterError) -> bool:
+    """Return whether a refused start was refused by the machine that was meant."""
+    return str(error.numbers.get("code") or "") not in NOT_FROM_THERE
 
 
 def _why(answer: InstanceAnswer) -> str:

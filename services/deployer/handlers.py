@@ -78,8 +78,8 @@ class Provider(Protocol):
     async def kill(self, place: Place, pid: int, command: KillCommand) -> Killed:
         """Kill a process and confirm its death."""
 
-    async def runs(self, place: Place, gpu_uuid: str, pid: int) -> bool:
-        """Return whether a process still holds a GPU, whoever started it."""
+    async def is_left(self, place: Place, gpu_uuid: str, pid: int | None) -> bool:
+        """Return whether a GPU is there, and not held by a process, whoever started that."""
 
 
 class Log(Protocol):
@@ -172,7 +172,7 @@ class Deployer:
         return wanted.kind == running.job.kind and self._place(wanted) == running.place
 
     def _place(self, job: decide.Job) -> Place | None:
-        url = self._desk.state.agents.get(job.node_id)
+        url = decide.agent_of(self._desk.state, job)
         return Place(job.node_id, url) if url is not None else None
 
     async def _do(self, job: decide.Job, place: Place | None, lease: Lease) -> None:
@@ -186,7 +186,7 @@ class Deployer:
         if isinstance(subject, Kill):
             draft = await _Killing(self._desk, self._turns[job.node_id], lease).do(subject, place)
         elif place is None:
-            # Its node was deleted: nobody can be asked, so nothing is known and nothing is said.
+            # Its node was deleted and its GPU was seen nowhere since: nobody can be asked.
             await self._desk.clock.sleep(self._desk.pace.ready_within_s)
             return
         elif job.kind == "start":
@@ -230,6 +230,8 @@ class _Worker:
             except (Fenced, Bug):
                 raise
             except (Refused, Conflict) as error:
+                if not decide.is_of_the_machine(error):
+                    await self.stop(instance)
                 code = str(error.numbers.get("code") or error.code)
                 return decide.start_failed(instance, code, error.detail)
 
@@ -268,16 +270,16 @@ class _Worker:
         command = decide.stop_command(instance, self._desk.pace.grace_s)
         async with self._turns:
             answer = await self._desk.provider.stop(self._place, instance.instance_id, command)
+        if decide.is_unknown(answer):
+            raise NotFound("the agent does not know it, and its GPU may still be held")
         if decide.is_dead(answer):
             return answer
         return await self._look(instance, self._desk.pace.look_s)
 
     async def _gone(self, instance: Instance) -> bool:
         """Return whether an instance its agent does not know has left its GPU as well."""
-        if instance.pid is None:
-            return True
         try:
-            return not await self._desk.provider.runs(self._place, instance.gpu_uuid, instance.pid)
+            return await self._desk.provider.is_left(self._place, instance.gpu_uuid, instance.pid)
         except QuartermasterError as error:
             log.info("not known whether it runs", on=instance.gpu_uuid, because=error.detail)
             return False

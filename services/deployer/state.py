@@ -19,6 +19,7 @@ from contracts.events.instance import (
 )
 from contracts.events.node import (
     NodeDeleted,
+    NodeInventoryChanged,
     NodeRegistered,
     NodeUpdated,
     ProcessKillAsked,
@@ -70,13 +71,17 @@ class Kill:
 
 @dataclass
 class State:
-    """The fold: agents by node, open instances by id, open kills by their position."""
+    """The fold: agents by node, open instances by id, open kills by their position.
+
+    homes: which node said last that it has a GPU.
+    """
 
     TYPES: ClassVar[frozenset[str]] = catalogue.types(
         (
             NodeRegistered,
             NodeUpdated,
             NodeDeleted,
+            NodeInventoryChanged,
             InstanceStartRequested,
             InstanceStarted,
             InstanceStopRequested,
@@ -90,6 +95,7 @@ class State:
     )
 
     agents: dict[str, str] = field(default_factory=dict)  # node → URL of its agent
+    homes: dict[str, str] = field(default_factory=dict)
     instances: dict[str, Instance] = field(default_factory=dict)
     kills: dict[int, Kill] = field(default_factory=dict)
 
@@ -112,6 +118,11 @@ def _register(event: NodeRegistered | NodeUpdated, state: State, _recorded: Reco
 @_fold.register(NodeDeleted)
 def _delete(event: NodeDeleted, state: State, _recorded: Recorded) -> None:
     state.agents.pop(event.node_id, None)
+
+
+@_fold.register(NodeInventoryChanged)
+def _inventory(event: NodeInventoryChanged, state: State, _recorded: Recorded) -> None:
+    state.homes |= {gpu.uuid: event.node_id for gpu in event.gpus}
 
 
 @_fold.register(InstanceStartRequested)

@@ -276,6 +276,8 @@ class _Questions:
         watch.compare(node, status, asked_at)
         tails = await self._tails(agent, decide.ended(node, status, asked_at))
         proposals = decide.answered(node, watch, status, asked_at, tails)
+        if not node.online:
+            watch.reported_s = None  # nobody goes by what was reported before it was away
         if proposals:
             await desk.record(proposals, self._lease)
         self._report(status)

@@ -67,16 +67,18 @@ def proposer(of: Bus, service: str = GATEWAY, patience_s: float = 60.0) -> Propo
 
 
 class Reader:
-    """Follows everything from the beginning, and keeps which positions came."""
+    """Follows everything from the beginning, and keeps which event came at which position."""
 
     def __init__(self, of: Bus) -> None:
         self.positions: list[int] = []
+        self.ids: dict[int, str] = {}
         self._follower = Follower(of, READER, EVERY_TYPE, CLOCK)
 
     async def run(self) -> None:
         """Follow for ever."""
         async for batch in self._follower.batches():
             self.positions += [event.position for event in batch]
+            self.ids |= {event.position: event.event_id for event in batch}
 
     def has_reached(self, head: int) -> bool:
         """Tell whether all up to a position came, once each and in order; raises if not so."""

@@ -88,6 +88,43 @@ async def test_a_statement_that_takes_too_long_is_unavailable(database):
     await hasty.close()
 
 
+async def test_whoever_waits_too_long_for_a_connection_is_told_and_is_not_queued_any_more(database):
+    ours = await connect_pool(database.owner_url(), service="test", max_size=1, acquire_s=0.2)
+    async with ours.session():
+        for waiting in (
+            ours.fetch("select 1"),
+            ours.transaction().__aenter__(),
+            ours.commit("select 1", within_s=5),
+        ):
+            with pytest.raises(Unavailable):
+                await asyncio.wait_for(waiting, 5)
+    assert await ours.fetchval("select 2") == 2
+    await ours.close()
+
+
+async def asleep(owner) -> list[int]:
+    """Return the server's processes that still sleep as they were told."""
+    asked = "select pid from pg_stat_activity where state = 'active' and query like '% pg_sleep%'"
+    return [row["pid"] for row in await owner.fetch(asked + " and pid <> pg_backend_pid()")]
+
+
+@pytest.mark.parametrize("how", ["too late", "told to end"])
+async def test_a_commit_that_is_waited_for_no_longer_is_not_cancelled(database, owner, how):
+    ours = await connect_pool(database.owner_url(), service="test", max_size=1)
+    within_s = 0.3 if how == "too late" else 60
+    work = asyncio.create_task(ours.commit("select 1 from pg_sleep(60)", within_s=within_s))
+    await asyncio.sleep(0.6)
+    if how == "told to end":
+        work.cancel()
+    with pytest.raises(Unavailable if how == "too late" else asyncio.CancelledError):
+        await work
+    [pid] = await asleep(owner)
+    assert (await ours.commit("select 2 as two", within_s=5))["two"] == 2
+    assert await asleep(owner) == [pid]
+    await owner.execute("select pg_terminate_backend($1)", pid)
+    await ours.close()
+
+
 @pytest.mark.parametrize("service", ["gateway", "vault", "query", "journal", "projector"])
 async def test_the_server_itself_ends_what_a_role_leaves_behind(database, service):
     pool = await connect_pool(database.url(service), service=service, max_size=1)

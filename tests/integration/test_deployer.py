@@ -15,7 +15,7 @@ from contracts.types import Launch, QueueAddress, Reason, SecretRef
 from services.chassis.sealed import seal
 from services.deployer.service import deploy
 from services.deployer.settings import Settings
-from tests.fake_agent import FakeAgent
+from tests.fake_agent import FakeAgent, gpu
 from tests.in_memory import a_world, ended, until
 
 REASON = Reason(code="busy")
@@ -49,6 +49,11 @@ async def deploying(world, **settings):
 async def register(world, url, node_id="node-1"):
     event = n.NodeRegistered(node_id=node_id, environment_id="e", name=node_id, agent_url=url)
     await world.record("gateway", Draft(f"node/{node_id}", event))
+
+
+async def move(world, url):
+    event = n.NodeUpdated(node_id="node-1", environment_id="e", name="node-1", agent_url=url)
+    await world.record("gateway", Draft("node/node-1", event))
 
 
 async def request_start(world, instance_id="i-1", **fields):
@@ -327,3 +332,62 @@ async def test_a_secret_that_the_vault_does_not_open_fails_the_start(world, agen
         failed = (await until(lambda: world.facts(i.InstanceStartFailed)))[0]
         assert failed.code == "secret_refused"
     assert agent.asked("start") == 0
+
+
+async def test_a_start_that_can_no_longer_be_sent_has_failed_once_its_worker_is_gone(world, agent):
+    agent.auto_ready = False
+    async with a_vault(world, "hunter2"), deploying(world):
+        await register(world, agent.url)
+        await request_start(world, queue=QUEUE)
+        await until(lambda: "i-1" in agent.instances)
+    async with a_vault(world, None), deploying(world):  # whoever leads next is refused the secret
+        failed = (await until(lambda: world.facts(i.InstanceStartFailed)))[0]
+        assert failed.code == "secret_refused"
+        assert agent.asked("stop") >= 1
+        assert agent.instances["i-1"]["report"]["state"] == "exited"
+
+
+async def test_another_machines_agent_confirms_no_death(world, agent):
+    async with FakeAgent(gpus=[gpu(7)]) as another, deploying(world):
+        await register(world, agent.url)
+        await request_start(world)
+        await until(lambda: world.facts(i.InstanceStarted))
+        await move(world, another.url)
+        await request_stop(world)
+        await until(lambda: another.asked("stop") >= 2)
+        assert not world.facts(i.InstanceStopped)
+        await move(world, agent.url)
+        await until(lambda: world.facts(i.InstanceStopped))
+
+
+async def test_another_machines_boot_is_no_word_about_a_start(world, agent):
+    agent.auto_ready = False
+    async with FakeAgent(boot_id="another", gpus=[gpu(7)]) as another, deploying(world):
+        await register(world, agent.url)
+        await request_start(world)
+        await until(lambda: "i-1" in agent.instances)
+        await move(world, another.url)
+        await until(lambda: another.asked("stop") >= 2)
+        assert not world.facts(i.InstanceStartFailed)
+        await move(world, agent.url)
+        await agent.move("i-1", "ready")
+        await until(lambda: world.facts(i.InstanceStarted) or world.facts(i.InstanceStartFailed))
+
+
+async def test_what_a_deleted_node_left_is_ended_by_the_node_that_has_its_gpu_now(world, agent):
+    async with deploying(world):
+        await register(world, agent.url)
+        await request_start(world)
+        await until(lambda: world.facts(i.InstanceStarted))
+        await world.record("gateway", Draft("node/node-1", n.NodeDeleted(node_id="node-1")))
+        await request_stop(world)
+        await asyncio.sleep(0.5)
+        assert agent.asked("stop") == 0
+        await register(world, agent.url, "node-2")
+        seen = n.NodeInventoryChanged(
+            node_id="node-2", boot_id="boot-1", gpus=({"uuid": "GPU-0", "index": 0},),
+            supported_models=("*",),
+        )  # fmt: skip
+        await world.as_leader("node_monitor", Draft("node/node-2", seen))
+        await until(lambda: world.facts(i.InstanceStopped))
+        assert agent.instances["i-1"]["report"]["state"] == "exited"

@@ -88,8 +88,8 @@ async def test_a_change_is_reported_at_once(world):
         assert world.facts(n.NodeReported)[1].gpus[0].foreign_pids == (4711,)
 
 
-async def test_a_silent_node_goes_offline_and_returns(world):
-    async with FakeAgent() as agent, monitoring(world):
+async def test_a_silent_node_goes_offline_and_returns_and_is_reported_at_once(world):
+    async with FakeAgent() as agent, monitoring(world, node_status_refresh_interval=60.0):
         await register(world, "node-1", agent.url)
         await until(lambda: world.facts(n.NodeCameOnline))
         port = agent.port
@@ -98,8 +98,10 @@ async def test_a_silent_node_goes_offline_and_returns(world):
         assert offline.silent_s >= 1.0
         assert offline.error
         assert offline.last_seen_at is not None
+        before = len(world.facts(n.NodeReported))
         await agent.listen(port)
         await until(lambda: len(world.facts(n.NodeCameOnline)) == 2)
+        await until(lambda: len(world.facts(n.NodeReported)) > before)
 
 
 @pytest.mark.parametrize("mode", ["silent", "garbage", "huge", "trickle", "refuse"])

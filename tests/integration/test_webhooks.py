@@ -205,6 +205,16 @@ async def test_the_door_refuses_addresses_it_must_not_go_to(url, why):
     assert why in sent.error
 
 
+async def test_a_token_that_cannot_travel_is_said_and_not_quoted():
+    door = WebhookDoor(WebhookTargets(("127.0.0.0/8",), allow_http=True), SystemClock())
+    letter = Letter("http://127.0.0.1:1/", "id", b"{}", kind="alertmanager")
+    try:
+        sent = await door.post(letter, "s3cret\u2026")
+    finally:
+        await door.close()
+    assert sent.error == "the token has characters that no header can carry"
+
+
 @pytest.mark.parametrize(
     ("address", "allowed"),
     [

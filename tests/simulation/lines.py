@@ -160,10 +160,10 @@ class SimProvider:
         """Kill a process."""
         return await self._lines.ask(place.url, lambda agent: agent.kill(pid, command))
 
-    async def runs(self, place: Place, gpu_uuid: str, pid: int) -> bool:
-        """Return whether a process still holds a GPU."""
+    async def is_left(self, place: Place, gpu_uuid: str, pid: int | None) -> bool:
+        """Return whether a GPU is there, and not held by a process, whoever started that."""
         status = await self._lines.connect(place.url).status()
-        return any(pid in gpu.foreign_pids for gpu in status.gpus if gpu.uuid == gpu_uuid)
+        return any(gpu.uuid == gpu_uuid and pid not in gpu.foreign_pids for gpu in status.gpus)
 
     async def close(self) -> None:
         """Do nothing: there is no connection."""

@@ -74,11 +74,15 @@ def rotate(path: Path, bound: int) -> bool:
     """Move a log that is over its bound aside, keeping one; return whether it was.
 
     The worker holds the file open for appending, so its content is copied and cut, not renamed.
+    Where there is no room for the copy it is cut all the same: the disk is everybody's.
     """
     try:
         if path.stat().st_size <= bound:
             return False
-        shutil.copyfile(path, _older(path))
+        try:
+            shutil.copyfile(path, _older(path))
+        except OSError:
+            _older(path).unlink(missing_ok=True)
         os.truncate(path, 0)
     except FileNotFoundError:
         return False

@@ -21,10 +21,11 @@ class Memory:
 
     def __init__(self, state: State, store: Store, clock: Clock, health: Health) -> None:
         self.state, self.contact_at = state, clock.now()
-        self._store, self._clock, self._health = store, clock, health
+        self._store, self._clock, self.health = store, clock, health
         self._contact = clock.monotonic()
         self._saving = asyncio.Lock()
         self._changed = asyncio.Event()
+        self.is_kept = True
 
     def touch(self, at: datetime | None = None) -> None:
         """Note that control spoke to us, now or at an earlier moment."""
@@ -44,6 +45,8 @@ class Memory:
         """
         before, kept = self.state.instances[instance_id].state, True
         async with self._saving:
+            if self.state.instances[instance_id].state != before:
+                return
             foreseen = self.state.foresee(self.contact_at, instance_id, to, **facts)
             try:
                 await asyncio.to_thread(self._store.save, foreseen)
@@ -63,21 +66,25 @@ class Memory:
     async def commit(self) -> None:
         """Wake those who wait, and keep the state; Unavailable when it cannot be kept."""
         self._wake()
+        self.is_kept = False
         async with self._saving:
             kept = self.state.keep(self.contact_at)
             await asyncio.to_thread(self._store.save, kept)
-        self._health.report("state", True)
+        self.is_kept = True
+        self.health.report("state", True)
+
+    async def try_commit(self) -> bool:
+        """Keep the state if that is possible, and say so where it is not."""
+        try:
+            await self.commit()
+        except Unavailable as error:
+            self.health.report("state", False, error.detail)
+        return self.is_kept
 
     async def commit_surely(self) -> None:
         """Keep the state, however often it takes: what happened to a worker has happened."""
-        while True:
-            try:
-                await self.commit()
-            except Unavailable as error:
-                self._health.report("state", False, error.detail)
-                await self._clock.sleep(RETRY_S)
-            else:
-                return
+        while not await self.try_commit():
+            await self._clock.sleep(RETRY_S)
 
     async def until(self, done: Callable[[], bool], timeout_s: float) -> bool:
         """Return whether `done` came true in time; asked again after every change."""

@@ -28,11 +28,21 @@ class Upkeep:
 
     async def look(self) -> None:
         """Bound the logs; stop what must not outlive the control plane's silence."""
-        live = [i.instance_id for i in self._memory.state.instances.values() if i.live]
-        for instance_id in live:
-            await asyncio.to_thread(self._outside.logs.rotate, instance_id)
+        await self._bound_logs()
+        if not self._memory.is_kept:
+            await self._memory.try_commit()
         if not await self._stop_the_abandoned():
             await self._keep_contact()
+
+    async def _bound_logs(self) -> None:
+        problem = ""
+        for instance in list(self._memory.state.instances.values()):
+            try:
+                if instance.live:
+                    await asyncio.to_thread(self._outside.logs.rotate, instance.instance_id)
+            except OSError as error:
+                problem = f"the log of {instance.instance_id} cannot be bounded: {error}"
+        self._memory.health.report("logs", not problem, problem)
 
     async def _stop_the_abandoned(self) -> bool:
         silent_s = self._memory.silent_s()
@@ -46,10 +56,10 @@ class Upkeep:
                 error_code="lease_ended",
                 error=f"the control plane was silent for {silent_s:.1f} s",
             )
-        if ended:
-            await self._memory.commit_surely()
         for instance in ended:
             self._care.end(instance.instance_id, instance.stop_grace_s)
+        if ended:
+            await self._memory.commit_surely()  # last: a full disk keeps no worker alive
         return bool(ended)
 
     def _leased(self) -> list[Instance]:

@@ -26,7 +26,7 @@ async def wake(memory: Memory, care: Care, outside: Outside) -> None:
     await _remove_strays({i.instance_id for i in live}, care, outside)
     for instance in live:
         await _take_up(instance, memory, care, outside)
-    await memory.commit()
+    await memory.try_commit()  # a full disk keeps no agent away from its workers
 
 
 async def _take_up(instance: Instance, memory: Memory, care: Care, outside: Outside) -> None:

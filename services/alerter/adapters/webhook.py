@@ -106,4 +106,6 @@ class WebhookDoor:
 def _let_in(token: str | None) -> dict[str, str]:
     """Return the headers for those who know no signatures, but perhaps who may come in."""
     headers = {"content-type": "application/json", "user-agent": AGENT}
+    if token is not None and not (token.isascii() and token.isprintable()):
+        raise Refused("the token has characters that no header can carry")
     return headers | {"authorization": f"Bearer {token}"} if token is not None else headers

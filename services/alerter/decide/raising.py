@@ -49,7 +49,9 @@ def alerts(view: View) -> list[tuple[Draft, ...]]:
         if state.is_enabled(name)
         for condition in rule(view)
     }
-    raised = [_raise(found[key]) for key in sorted(found) if key not in state.open]
+    raised = [
+        _raise(found[key], state.closed.get(key, 0)) for key in sorted(found.keys() - state.open)
+    ]
     resolved = [
         _resolve(state.open[key].event).because(_over_by(view, key))
         for key in sorted(state.open)
@@ -91,8 +93,13 @@ def _over_by(view: View, key: Key) -> Cause | None:
     return sampled or view.state.open[key].cause
 
 
-def _raise(condition: Condition) -> Draft:
-    alert_id = f"{condition.rule}:{condition.subject}:{condition.position}"
+def _raise(condition: Condition, closed: int) -> Draft:
+    """Return a new alert. It is named by where what it tells of began, or the last one was closed.
+
+    So whoever leads next names it the same, and the log takes it once.
+    """
+    since = max(condition.position, closed)
+    alert_id = f"{condition.rule}:{condition.subject}:{since}"
     event = AlertRaised(
         alert_id=alert_id,
         rule=condition.rule,

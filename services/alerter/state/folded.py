@@ -21,7 +21,11 @@ Raised = alert.AlertRaised | alert.AlertResolved
 
 @dataclass
 class State:
-    """Folded in place. Samples are kept for as long as the growth rule looks back."""
+    """Folded in place. Samples are kept for as long as the growth rule looks back.
+
+    closed: where an alert was resolved though nothing ended what it told of, such as by switching
+    its rule off; the next one about the same is another alert.
+    """
 
     TYPES: ClassVar[frozenset[str]] = types(
         (
@@ -74,6 +78,7 @@ class State:
     sampled_by: dict[str, Cause] = field(default_factory=dict)
     over: dict[Key, Over] = field(default_factory=dict)
     open: dict[Key, Opened] = field(default_factory=dict)
+    closed: dict[Key, int] = field(default_factory=dict)
     rules: dict[str, alert.AlertRuleConfigured] = field(default_factory=dict)
     silences: dict[str, Silence] = field(default_factory=dict)
     webhooks: dict[str, Webhook] = field(default_factory=dict)

@@ -15,16 +15,18 @@ GONE = 410
 
 @fold.register(alert.AlertRaised)
 def _raised(event: alert.AlertRaised, state: State, recorded: Recorded) -> None:
-    opened = state.open[event.rule, event.subject] = Opened(
-        event, recorded.recorded_at, Cause.of(recorded)
-    )
+    key = event.rule, event.subject
+    opened = state.open[key] = Opened(event, recorded.recorded_at, Cause.of(recorded))
+    state.closed.pop(key, None)
     state.post(event, opened, recorded)
 
 
 @fold.register(alert.AlertResolved)
 def _resolved(event: alert.AlertResolved, state: State, recorded: Recorded) -> None:
-    opened = state.open.pop((event.rule, event.subject), None)
-    state.over.pop((event.rule, event.subject), None)
+    key = event.rule, event.subject
+    opened = state.open.pop(key, None)
+    if state.over.pop(key, None) is None:
+        state.closed[key] = recorded.position
     if opened is None:
         return
     untold = list(state.untold(event.alert_id, recorded.recorded_at))

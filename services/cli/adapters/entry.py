@@ -45,8 +45,13 @@ class Entry:
         self.context = context or self._context_of(kept.logins, url, kept.current)
         login = kept.logins.get(self.context)
         if context and login is None and not (url or token):
-            raise Refused(f"there is no context {context}: `quartermaster context` lists them")
-        self.url = (url or (login.url if login else LOCAL)).rstrip("/")
+            raise Refused(
+                f"there is no context {context}: `quartermaster context` lists them, and"
+                f" `quartermaster login --url URL --context {context}` makes it"
+            )
+        self.url = _checked(url or (login.url if login else LOCAL)).rstrip("/")
+        if token and not (token.isascii() and token.isprintable()):
+            raise Refused("the token has characters that no token has: was all of it copied?")
         self._login = login if login and login.url == self.url and not token else None
 
     @staticmethod
@@ -138,6 +143,17 @@ class Entry:
         if answer.status_code >= _OUR_SIDE or answer.status_code == httpx2.codes.TOO_MANY_REQUESTS:
             raise Unavailable(str(found.get("detail") or answer.status_code))
         return None if answer.status_code >= _BAD else found
+
+
+def _checked(url: str) -> str:
+    """Return an address; Refused when nothing can be asked there."""
+    try:
+        parsed = httpx2.URL(url)
+    except httpx2.InvalidURL as error:
+        raise Refused(f"{url} is no address of a gateway: {error}") from error
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise Refused(f"{url} is no address of a gateway: http://... or https://... is wanted")
+    return url
 
 
 def _with(login: Login, given: Mapping[str, Any]) -> Login:

@@ -17,7 +17,7 @@ from services.cli.commands.showing import Plain, Yes, as_text, confirm
 from services.cli.decide.words import cell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 DIFFERS = 1
 SIGNS = {"create": ("+", "green"), "change": ("~", "yellow"), "keep": ("=", "dim")}
@@ -41,7 +41,10 @@ def add_to(app: typer.Typer, gateway: Callable[[], Any]) -> None:
     def diff(*, files: Files, secrets: Resend = False, output: Plain = "text") -> None:
         """Show what `apply` would do; exit with 1 when that is anything, with 0 for nothing."""
         plan = Plan(gateway(), read(files), resend=secrets)
-        _show(plan, output)
+        if output == "text":
+            _show_text(plan, Console(highlight=False, soft_wrap=True))
+        else:
+            typer.echo(as_text([step.as_json() for step in plan.steps], output))
         if plan.open:
             raise typer.Exit(DIFFERS)
 
@@ -56,17 +59,49 @@ def add_to(app: typer.Typer, gateway: Callable[[], Any]) -> None:
         """
         plan = Plan(gateway(), read(files), resend=secrets)
         values = {id(step): _values(step) for step in plan.open}
-        _show(plan, output)
-        if not plan.open:
-            return
-        confirm(f"Apply {_many(len(plan.open), 'change')}?", yes=yes)
-        with telling("applying") as tell:
-            for number, step in enumerate(plan.open, 1):
-                _do(plan, step, values[id(step)], (number - 1, len(plan.open)))
-                tell(number, len(plan.open), step.document.shown)
+        is_text = output == "text"
+        _show_text(plan, Console(highlight=False, soft_wrap=True, stderr=not is_text))
+        done: dict[int, dict[str, Any]] = {}
+        try:
+            if plan.open:
+                confirm(f"Apply {_many(len(plan.open), 'change')}?", yes=yes)
+                _carry_out(plan, values, done)
+        finally:
+            if not is_text:  # also of what was done before a refusal: a secret is told once
+                typer.echo(
+                    as_text([_told(step, done.get(id(step))) for step in plan.steps], output)
+                )
+            else:
+                _show_secrets(done.values())
 
 
-def _do(plan: Plan, step: Step, secrets: dict[str, str], far: tuple[int, int]) -> None:
+def _carry_out(
+    plan: Plan, values: dict[int, dict[str, str]], done: dict[int, dict[str, Any]]
+) -> None:
+    with telling("applying") as tell:
+        for number, step in enumerate(plan.open, 1):
+            far = (number - 1, len(plan.open))
+            done[id(step)] = _do(plan, step, values[id(step)], far)
+            tell(number, len(plan.open), step.document.shown)
+
+
+def _told(step: Step, made: dict[str, Any] | None) -> dict[str, Any]:
+    """Return a step with what became of it: created, changed, as it was, or not done."""
+    if made is None:
+        is_kept = step.difference.action == "keep"
+        return {**step.as_json(), "outcome": "as_it_was" if is_kept else "not_done"}
+    secret = {"secret": made["secret"]} if made.get("secret") else {}
+    outcome = DONE[step.difference.action]
+    return {**step.as_json(), "id": made.get("id") or step.id, "outcome": outcome, **secret}
+
+
+def _show_secrets(done: Iterable[dict[str, Any]]) -> None:
+    for made in done:
+        if made.get("secret"):
+            typer.echo(f"{made['url']}: its signing secret, shown this once: {made['secret']}")
+
+
+def _do(plan: Plan, step: Step, secrets: dict[str, str], far: tuple[int, int]) -> dict[str, Any]:
     try:
         made = plan.carry_out(step, secrets)
     except QuartermasterError as error:
@@ -78,8 +113,7 @@ def _do(plan: Plan, step: Step, secrets: dict[str, str], far: tuple[int, int]) -
         raise
     action = DONE[step.difference.action]
     typer.echo(f"{action} {step.document.shown} {made.get('id') or step.id}", err=True)
-    if made.get("secret"):
-        typer.echo(f"its signing secret, shown this once: {made['secret']}")
+    return made
 
 
 def _values(step: Step) -> dict[str, str]:
@@ -94,11 +128,7 @@ def _values(step: Step) -> dict[str, str]:
     return found
 
 
-def _show(plan: Plan, output: str) -> None:
-    if output != "text":
-        typer.echo(as_text([step.as_json() for step in plan.steps], output))
-        return
-    console = Console(highlight=False, soft_wrap=True)
+def _show_text(plan: Plan, console: Console) -> None:
     for step in plan.steps:
         sign, style = SIGNS[step.difference.action]
         console.print(Text(f"{sign} {step.document.shown}", style=style))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
-from services.chassis.errors import NotFound
+from services.chassis.errors import NotFound, Refused
 from services.cli.commands.showing import Plain, as_text, show_rows
 from services.cli.decide.words import NOTHING, lines
 
@@ -61,6 +61,8 @@ def _add_login(app: typer.Typer, entry: Callable[..., Entry], gateway: Callable[
         No password is taken from the command line, where others would see it.
         """
         shown = sys.stdin.readline().strip() if token_stdin else None
+        if shown == "":
+            raise Refused("no token came on standard input")
         door = entry(url, context, shown)
         if shown is None:
             name = username or typer.prompt("Username")
@@ -112,6 +114,9 @@ def _add_context(app: typer.Typer, entry: Callable[..., Entry]) -> None:
             return
         with logins.changing() as kept:
             if name not in kept.logins:
-                raise NotFound(f"there is no context {name}: log in with --context {name}")
+                raise NotFound(
+                    f"there is no context {name}:"
+                    f" `quartermaster login --url URL --context {name}` makes it"
+                )
             kept.current = name
         typer.echo(f"{name} is used from now on")

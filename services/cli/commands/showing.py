@@ -99,4 +99,4 @@ def confirm(question: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise Refused(f"{question} Nobody can be asked here: add --yes to mean it")
-    typer.confirm(question, abort=True)
+    typer.confirm(question, abort=True, err=True)

@@ -62,10 +62,10 @@ class NodeAgent:
         """Kill a process and confirm its death."""
         return await self._at(place).kill(pid, command)
 
-    async def runs(self, place: Place, gpu_uuid: str, pid: int) -> bool:
-        """Return whether a process still holds a GPU, whoever started it."""
+    async def is_left(self, place: Place, gpu_uuid: str, pid: int | None) -> bool:
+        """Return whether a GPU is there, and not held by a process, whoever started that."""
         status = await self._at(place).status()
-        return any(pid in gpu.foreign_pids for gpu in status.gpus if gpu.uuid == gpu_uuid)
+        return any(gpu.uuid == gpu_uuid and pid not in gpu.foreign_pids for gpu in status.gpus)
 
     async def close(self) -> None:
         """Close all connections."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from services.chassis.database import Database, Queries
+from services.chassis.database import Database, Queries, Statements
 from services.chassis.errors import Bug
 from services.journal.adapters.postgres_looking import PostgresLooking
 from services.journal.adapters.postgres_snapshots import PostgresSnapshots
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 QUERIES = Queries(Path(__file__).parents[1] / "queries.sql")
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+APPEND_S = 30.0
 DAYS_AHEAD = 7
 VERIFY_ROWS = 5000
 
@@ -88,6 +89,12 @@ def _verdicts(commands: Sequence[Command], row: Any) -> list[Verdict]:
     return verdicts
 
 
+async def append_within(tx: Statements, command: Command) -> Verdict:
+    """Append one command as a part of a transaction that is open already."""
+    row = await tx.fetchrow(QUERIES["append"], *arguments([command]), None)
+    return _verdicts([command], row)[0]
+
+
 class PostgresLog(PostgresSnapshots, PostgresLooking):
     """Every port of the journal on one database."""
 
@@ -98,7 +105,9 @@ class PostgresLog(PostgresSnapshots, PostgresLooking):
         self, commands: Sequence[Command], not_before: datetime | None = None
     ) -> list[Verdict]:
         """Append each command whole or not at all, in one statement."""
-        row = await self._database.fetchrow(QUERIES["append"], *arguments(commands), not_before)
+        row = await self._database.commit(
+            QUERIES["append"], *arguments(commands), not_before, within_s=APPEND_S
+        )
         return _verdicts(commands, row)
 
     async def read(self, after: int, limit: int) -> Sequence[Row]:

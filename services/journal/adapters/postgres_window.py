@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from services.chassis.database import Queries
 from services.chassis.errors import Conflict, QuartermasterError
-from services.journal.adapters.postgres import PostgresLog
+from services.journal.adapters.postgres import append_within
 from services.journal.window import Measured, Partition
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class PostgresWindow:
             await tx.fetchval(QUERIES["drop"], partition, None, None, None, None, None)
             return
         measured, command = sealing
-        verdict = (await PostgresLog(cast("Database", tx)).append([command]))[0]
+        verdict = await append_within(tx, command)
         if verdict.outcome != "appended":
             raise Conflict(f"{partition} is sealed already")
         await tx.fetchval(

@@ -119,13 +119,13 @@ def parse(body: bytes) -> Answer:
         queue = orjson.loads(body)
         if queue["name"] and "messages_ready" not in queue:
             return NotYet("the broker has not counted the queue yet")
+        # A queue to which nothing was ever published has no statistics: its first one must count.
         stats = queue.get("message_stats") or {}
-        published = stats.get("publish")
         return Reading(
             _count(queue["messages_ready"]),
             _count(queue["messages_unacknowledged"]),
             _count(queue.get("consumers", 0)),
-            None if published is None else _count(published),
+            _count(stats.get("publish") or 0),
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         return Failure("bad_answer", f"the answer is not about a queue: {error!r}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from contracts.envelope import Cause
 from contracts.events.gpu import FreedBecause
@@ -11,7 +11,8 @@ from contracts.types import Launch, OnLostControl, QueueAddress, Scalar
 from services.scheduler.state.samples import Samples
 
 Phase = Literal["requested", "ready", "stopping"]
-Kind = Literal["requested", "ready", "stopping", "unreachable"]
+# Abandoned: on a node that was deleted; it may come back with another, and counts for nothing.
+Kind = Literal["requested", "ready", "stopping", "unreachable", "abandoned"]
 
 ANY_MODEL = "*"
 FORGET_S = 3600.0
@@ -45,9 +46,7 @@ class Model:
     samples: Samples = field(default_factory=Samples)
     queue_problem: str | None = None
     instances: dict[str, None] = field(default_factory=dict)
-    counts: dict[Kind, int] = field(
-        default_factory=lambda: {"requested": 0, "ready": 0, "stopping": 0, "unreachable": 0}
-    )
+    counts: dict[Kind, int] = field(default_factory=lambda: dict.fromkeys(get_args(Kind), 0))
     waits_for_gpu: str | None = None
     failures: Failures | None = None
     failures_at: dict[str, Failures] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from contracts.envelope import Cause
 from services.scheduler.state.entities import (
     FORGET_S,
+    STABLE_S,
     Ask,
     Failures,
     Gpu,
@@ -138,8 +139,10 @@ class Fleet:
         """Return how an instance counts, or None when it has ended."""
         if instance.ended is not None:
             return None
-        reachable = self.node(instance.node_id).reachable
-        return instance.phase if reachable else "unreachable"
+        node = self.node(instance.node_id)
+        if node.deleted:
+            return "abandoned"
+        return instance.phase if node.reachable else "unreachable"
 
     def recount(self, instance: Instance) -> None:
         """Bring an instance's kind, and its model's counts, up to date."""
@@ -217,7 +220,8 @@ class Fleet:
         if model is None:
             return
         model.last_error = error
-        model.failures = self._once_more(model.failures)
+        in_a_row = not self.has_served_since_failing(model, STABLE_S)
+        model.failures = self._once_more(model.failures if in_a_row else None)
         model.failures_at = {
             node_id: failures
             for node_id, failures in model.failures_at.items()
@@ -225,6 +229,14 @@ class Fleet:
         }
         here = self._once_more(model.failures_at.get(instance.node_id))
         model.failures_at[instance.node_id] = here
+
+    def has_served_since_failing(self, model: Model, for_s: float = 0.0) -> bool:
+        """Return whether an instance became ready after the last failure, and has been so long."""
+        if model.failures is None:
+            return False
+        last_s, ready_by = model.failures.last_s, self.at_s - for_s
+        began = (self.instances[instance_id].ready_s for instance_id in model.instances)
+        return any(ready_s is not None and last_s < ready_s <= ready_by for ready_s in began)
 
     def _once_more(self, failures: Failures | None) -> Failures:
         if failures is None or self.at_s - failures.last_s > FORGET_S:

@@ -33,15 +33,17 @@ class Samples:
     def add(
         self, at_s: float, length: int, published: int | None, cause: Cause | None = None
     ) -> None:
-        """Take one more sample; time never goes back. cause: the sample as that of others."""
+        """Take one more sample; time never goes back. cause: the sample as that of others.
+
+        published: how many were ever published; a sample that does not say it leaves it as it was.
+        """
         self.last = cause
         self.stirred_by = (self.stirred_by or cause) if length > 0 else None
         if self.covered_s is None or at_s - self.at_s[-1] > MAX_GAP_S:
             self.covered_s = at_s
-        counted = self.published is not None and published is not None
-        if length > 0 or (counted and published != self.published):
+        before, self.published = self.published, self.published if published is None else published
+        if length > 0 or (before is not None and before != self.published):
             self.active_s = at_s
-        self.published = published
         self.at_s.append(at_s)
         self.totals.append((self.totals[-1] if self.totals else self.dropped) + length)
         self._prune()

@@ -1,5 +1,5 @@
 """The rows, by what breaks; importing this module fills the registry."""
 
-from tests.faults.rows import broker, control, elsewhere, journal, nodes, postgres
+from tests.faults.rows import broker, control, elsewhere, failover, journal, nodes, postgres
 
-__all__ = ["broker", "control", "elsewhere", "journal", "nodes", "postgres"]
+__all__ = ["broker", "control", "elsewhere", "failover", "journal", "nodes", "postgres"]

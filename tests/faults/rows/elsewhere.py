@@ -9,13 +9,6 @@ not_run(
     "needs three broker nodes in network namespaces of their own",
 )
 
-not_run(
-    23,
-    "failover to a standby",
-    "no answered event is lost, the old primary is fenced",
-    "needs two database clusters with a synchronous standby, and who promotes",
-)
-
 proven(
     43,
     "old and new versions together",

@@ -124,6 +124,20 @@ def test_a_rule_that_is_switched_off_ends_its_alerts_and_raises_none():
     assert watched.decided() == [("alert.raised", "node_offline")] * 2
 
 
+def test_an_alert_that_is_raised_again_is_another_one_on_a_stream_of_its_own():
+    watched, streams = Watched(), []
+    watched.story.told(offline())
+    for _ in range(3):
+        [(raised,)] = alerts(watched.view)
+        assert (raised.event.type, raised.expected_version) == ("alert.raised", 0)
+        streams.append(raised.stream)
+        assert watched.decided() == [("alert.raised", "node_offline")]
+        watched.story.told(a.AlertRuleConfigured(rule="node_offline", enabled=False))
+        assert watched.decided() == [("alert.resolved", "node_offline")]
+        watched.story.told(a.AlertRuleConfigured(rule="node_offline"))
+    assert len(set(streams)) == len(streams)
+
+
 def test_an_open_alert_of_a_rule_that_is_no_more_is_resolved():
     watched = Watched()
     old = a.AlertRaised(alert_id="x:1", rule="x", subject="1", severity="info", summary="old")

@@ -171,6 +171,13 @@ def test_a_request_seen_only_in_the_broker_counter_is_a_request() -> None:
     spec.when_deciding().one(InstanceStopRequested)
 
 
+def test_a_request_is_seen_in_the_counter_though_a_look_that_knows_none_came_between() -> None:
+    spec = story(b.a_model("idle"), b.a_model("busy"), b.a_node(), b.an_instance("i-9", "idle"))
+    for total in (100, 100, 100, 100, None, 101, 101):
+        spec.after(60).given(b.sampled("idle", 0, published_total=total), b.sampled("busy", 20))
+    spec.when_deciding().then_no(InstanceStopRequested)
+
+
 def test_missing_samples_are_not_idleness() -> None:
     spec = story(b.a_model("idle"), b.a_model("busy"), b.a_node(), b.an_instance("i-9", "idle"))
     sample(spec, {"busy": 20}).when_deciding().then_no(InstanceStopRequested)

@@ -216,6 +216,15 @@ def test_of_the_waits_after_failures_the_one_that_counts_is_told() -> None:
     spec.after(1).when_deciding().one(STARTS)
 
 
+def test_a_failure_that_was_made_good_is_not_told_as_the_last_attempt() -> None:
+    spec = story(b.a_model(max_instances=3), *b.a_node(gpus=3), b.an_instance())
+    spec.given(b.an_instance("i-2", gpu=1, ready=False), b.start_failed("i-2", gpu=1)).after(1)
+    spec.when_deciding().when_recorded()
+    assert "start_failed" in {each.code for each in why(spec, "model", "llama").reasons}
+    spec.after(60).given(b.an_instance("i-3", gpu=2)).when_deciding()
+    assert "start_failed" not in {each.code for each in why(spec, "model", "llama").reasons}
+
+
 def test_a_strategy_that_is_off_is_what_a_model_waits_for() -> None:
     spec = story(b.a_strategy("rule", active=False), b.a_model(), *b.a_node())
     found = why(spec, "model", "llama")

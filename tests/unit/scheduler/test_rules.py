@@ -101,6 +101,18 @@ def test_a_model_with_an_instance_out_of_reach_replaces_nobody() -> None:
     assert spec.one(ModelFloorUnmet).reason.code == "instance_unreachable"
 
 
+def test_a_model_whose_instance_went_with_a_deleted_node_may_replace_another() -> None:
+    models = (b.a_model("idle"), b.a_model("busy"), b.a_node(), b.a_node("n2"))
+    spec = story(*models, b.an_instance("i-1", "idle"))
+    spec.given(b.an_instance("i-2", "busy", node_id="n2"), b.offline("n2"))
+    spec.given(NodeDeleted(node_id="n2")).when_deciding()
+    assert spec.one(InstanceStopRequested).reason.code == "node_deleted"
+    spec.when_recorded()
+    sample(spec, {"idle": 0, "busy": 20}).when_deciding()
+    assert spec.one(InstanceStopRequested).instance_id == "i-1"
+    assert spec.one(InstanceStopRequested).reason.code == "replaced"
+
+
 def test_a_suspected_silence_evicts_nothing() -> None:
     models = (b.a_model("idle"), b.a_model("busy"), b.a_node())
     spec = story(*models, b.an_instance("i-1", "idle"))
@@ -166,6 +178,15 @@ def test_an_instance_that_dies_young_counts_as_a_failure_an_old_one_clears_them(
 def test_failures_of_an_hour_ago_are_forgotten() -> None:
     spec = story(b.a_model(), b.a_node(), b.an_instance(ready=False), b.start_failed())
     spec.after(3601).given(b.an_instance("i-2", ready=False), b.start_failed("i-2"))
+    assert spec.state.models["llama"].failures is not None
+    assert spec.state.models["llama"].failures.count == 1
+
+
+def test_a_start_that_has_come_to_something_since_ends_a_row_of_failures() -> None:
+    spec = story(b.a_model(max_instances=3), b.a_node(gpus=3))
+    spec.given(b.an_instance(ready=False), b.start_failed())
+    spec.after(1).given(b.an_instance("i-2", gpu=1))
+    spec.after(301).given(b.an_instance("i-3", ready=False), b.start_failed("i-3"))
     assert spec.state.models["llama"].failures is not None
     assert spec.state.models["llama"].failures.count == 1
 

@@ -27,7 +27,8 @@ def beside(view: View, model: Model, dominant: Reason) -> Iterator[ReasonTold]:
         problem = model.queue_problem
         text = f"Its queue cannot be read ({said(problem)}): nobody knows how much waits."
         yield view.now_told(text, "queue_unreachable", {"problem": problem})
-    if model.failures is not None and dominant.code not in ("backing_off", "start_failing"):
+    told = dominant.code in ("backing_off", "start_failing")
+    if model.failures is not None and not told and not view.state.has_served_since_failing(model):
         count, ago = model.failures.count, now_s - model.failures.last_s
         which = "attempt" if count == 1 else f"{count} attempts"
         text = f"Its last {which} failed ({said(model.last_error)}), {seconds(ago)} ago."
