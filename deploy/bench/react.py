@@ -140,7 +140,7 @@ async def _watched(running: Engines) -> AsyncIterator[tuple[Watch, AbstractChann
 async def _trials(
     platform: Platform, running: Engines, watch: Watch, channel: AbstractChannel, count: int
 ) -> list[Trial]:
-    gateway = Gateway(platform.gateway_url, platform.api_token)
+    gateway = Gateway(platform.gateway_url, platform.api_token, platform.api)
     await _create_fleet(gateway, platform)
     headers = {"Authorization": f"Bearer {platform.api_token}"}
     trials = []

@@ -6,6 +6,7 @@ With observability every service tells the collector; with demo, agents without 
 import shutil
 import subprocess
 import sys
+from itertools import takewhile
 from pathlib import Path
 
 from deploy.compose.prepare import env_file, prepare
@@ -22,8 +23,8 @@ CLIENTS = (("docker", "compose"), ("podman", "compose"))
 
 def main(arguments: list[str]) -> int:
     """Prepare, then run the compose command; return its exit code."""
-    chosen = [each for each in arguments if each in PROFILES]
-    rest = [each for each in arguments if each not in PROFILES]
+    chosen = list(takewhile(PROFILES.__contains__, arguments))
+    rest = arguments[len(chosen) :]  # a service may be called as a profile is
     if not rest:
         say("usage: just compose [observability] [demo] up -d | down | ps | logs -f ...")
         return 2
@@ -40,7 +41,7 @@ def main(arguments: list[str]) -> int:
     for profile in chosen:
         values |= PROFILES[profile]
     replace_file(state / "env", env_file(values))
-    files = [Path(".env"), state / "env"]  # the person's own settings first, as everywhere
+    files = [state / "env", Path(".env")]  # the later one wins: the person's own settings
     given = [word for file in files if file.exists() for word in ("--env-file", str(file))]
     profiles = [word for each in chosen for word in ("--profile", each)]
     return subprocess.call([*client, *given, *profiles, *rest])

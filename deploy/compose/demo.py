@@ -43,7 +43,9 @@ async def main(environment: Mapping[str, str]) -> None:
     publisher, results = Publisher(url, speed), Collector(url)
     models = {kind.name: kind.exec_s for kind in generator.KINDS}
     await publisher.declare(list(models))
-    gateway = Gateway(environment["QM_GATEWAY_URL"], environment["QM_API_TOKEN"])
+    gateway = Gateway(
+        environment["QM_GATEWAY_URL"], environment["QM_API_TOKEN"], environment["API_V1_STR"]
+    )
     try:
         await fleet.create(gateway, nodes(environment["QM_DEMO_NODES"]), models, speed, at)
     finally:

@@ -23,7 +23,8 @@ SECRET = "rabbitmq_password"  # noqa: S105 (a field's name)
 class Gateway:
     """Commands over HTTP; each carries a key, so that repeating one changes nothing."""
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, api: str = API) -> None:
+        self._api = api
         headers = {"Authorization": f"Bearer {token}"}
         self._http = httpx2.AsyncClient(
             base_url=url, headers=headers, timeout=TIMEOUT_S, trust_env=False
@@ -58,7 +59,9 @@ class Gateway:
         until = time.monotonic() + PATIENCE_S
         while True:
             try:
-                answer = await self._http.request(method, API + path, json=body, headers=headers)
+                answer = await self._http.request(
+                    method, self._api + path, json=body, headers=headers
+                )
                 if not _comes_too_soon(answer):
                     return answer
                 trouble = answer.text

@@ -75,7 +75,7 @@ class Run:
             username=MODELS_USER,
             password=engines.credentials.broker[MODELS_USER],
         )
-        gateway = Gateway(self.platform.gateway_url, self.platform.api_token)
+        gateway = Gateway(self.platform.gateway_url, self.platform.api_token, self.platform.api)
         try:
             nodes = self.platform.nodes
             await fleet.create(gateway, nodes, load.models, self.arguments.speed, broker)

@@ -38,6 +38,7 @@ SERVICES = (
 )
 UNCONNECTED = frozenset({"console"})  # neither broker nor database: all of it is the gateway's
 KEY_BYTES = 32
+API = "/api/v1"
 WATCH_S = 1.0
 ENGINE_MISSED = 3  # looks; whoever restarts an engine by hand gets the chance to
 READY_WITHIN_S = 60.0
@@ -70,11 +71,19 @@ class Platform:
         self.supervisor = Supervisor(self.state, say)
         self._plan, self._say = plan, say
         self._watching: asyncio.Task[None] | None = None
-        self._ports = _ports(self.state, plan)
+        self._given = {**_dotenv(), **os.environ, **plan.settings}
+        self._ports = _ports(self.state, plan) | self._wanted_ports()
         self.agent_token = _kept(self.state / "agent.token", lambda: secrets.token_urlsafe(32))
         self.api_token = _kept(self.state / "api.token", lambda: secrets.token_urlsafe(32))
-        self.console_key = _kept(self.state / "console.key", lambda: secrets.token_urlsafe(32))
+        self.console_key = self._given.get("QM_CONSOLE_KEY") or _kept(
+            self.state / "console.key", lambda: secrets.token_urlsafe(32)
+        )
         _kept(self.state / "vault.key", _vault_key)
+
+    @property
+    def api(self) -> str:
+        """Where the gateway's API begins."""
+        return self._given.get("API_V1_STR") or API
 
     @property
     def gateway_url(self) -> str:
@@ -158,6 +167,13 @@ class Platform:
                 except EngineError as error:
                     self._say(str(error))
 
+    def _wanted_ports(self) -> dict[str, int]:
+        """Return the ports that the person chose."""
+        port = self._given.get("QM_CONSOLE_PORT", "")
+        if port and not port.isdecimal():
+            raise EngineError(f"QM_CONSOLE_PORT is no port: {port}")
+        return {"console": int(port)} if port else {}
+
     def _service(self, name: str, running: Engines) -> Part:
         own = {
             "journal": {"QM_BACKUP_DIR": str(self.state / "backups")},
@@ -192,11 +208,9 @@ class Platform:
 
     def _environment(self, name: str) -> dict[str, str]:
         """Return what every process is told: the person's own settings, then the plan's."""
-        of_engines = {AMQP_URL, DATABASE_URL, "DATABASE_URL"}
-        given = {**_dotenv(), **os.environ}
+        of_engines = {AMQP_URL, DATABASE_URL, "DATABASE_URL"} - self._plan.settings.keys()
         return {
-            **{key: value for key, value in given.items() if key not in of_engines},
-            **self._plan.settings,
+            **{key: value for key, value in self._given.items() if key not in of_engines},
             "PYTHONPATH": str(ROOT),
             "QM_HEALTH_PORT": str(self._ports[f"{name}.health"]),
             "QM_AGENT_TOKEN": self.agent_token,

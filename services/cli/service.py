@@ -64,6 +64,7 @@ def entry(url: str | None = None, context: str | None = None, token: str | None 
         url=url or settings.url,
         token=token or shown,
         context=context or settings.context,
+        api=settings.api_v1_str,
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import AliasChoices, Field, SecretStr
+from typing import Annotated
+
+from pydantic import AliasChoices, Field, SecretStr, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -29,6 +31,11 @@ class Settings(BaseSettings):
         default=None,
         validation_alias=AliasChoices("QM_TOKEN", "QM_API_TOKEN"),
         description="An access token or API key; set it in scripts, where nobody logs in.",
+    )
+    api_v1_str: Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9._-]+)+$")] = Field(
+        default="/api/v1",
+        validation_alias="API_V1_STR",
+        description="Where the gateway's API begins; set it as the gateway has it.",
     )
     context: str | None = Field(
         default=None,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LOCAL = "http://127.0.0.1:8000"
+API = "/api/v1"
 TIMEOUT_S = 30.0
 _BAD, _OUR_SIDE = 400, 500
 
@@ -26,7 +27,7 @@ class NotAllowed(Refused):
 
 
 class Entry:
-    """Where to, and as whom. What is named here wins over what is kept.
+    """Where to, and as whom. What is named here wins over what is kept. api: where that begins.
 
     A kept token goes to the gateway that gave it and to no other.
     """
@@ -38,9 +39,10 @@ class Entry:
         url: str | None = None,
         token: str | None = None,
         context: str | None = None,
+        api: str = API,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
-        self.logins, self._token, self._transport = logins, token, transport
+        self.logins, self.api, self._token, self._transport = logins, api, token, transport
         kept = logins.read()
         self.context = context or self._context_of(kept.logins, url, kept.current)
         login = kept.logins.get(self.context)

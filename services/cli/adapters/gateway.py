@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     Parameters = list[tuple[str, str | int | float | bool | None]]
 
-API = "/api/v1"
 TIMEOUT_S = 60.0
 CONNECT_S = 5.0
 _UNAVAILABLE = 500
@@ -34,6 +33,7 @@ class Entry(Protocol):
     """Where to, and as whom."""
 
     url: str
+    api: str
 
     @property
     def token(self) -> str:
@@ -95,7 +95,7 @@ class Gateway:
             for is_last in (False, True):
                 with self._client.stream(
                     "GET",
-                    f"{API}{path}",
+                    f"{self.entry.api}{path}",
                     params=parameters,
                     headers={**headers, **self._shown(), "accept-encoding": "identity"},
                     timeout=timeout,
@@ -126,13 +126,13 @@ class Gateway:
         path: str,
         parameters: Parameters | None = None,
         body: Mapping[str, Any] | None = None,
-        prefix: str = API,
+        prefix: str | None = None,
     ) -> httpx2.Response:
         """Return an answer that is a success; a token that has run out is renewed once."""
         # The same key with the same command: a second try is not a second command.
         key = {} if method == "GET" else {"idempotency-key": uuid7()}
         sent: Any = {"params": parameters or None, "json": body}
-        url = f"{prefix}{path}"
+        url = f"{self.entry.api if prefix is None else prefix}{path}"
         with self._answering():
             answer = self._client.request(method, url, headers={**key, **self._shown()}, **sent)
             if answer.status_code == httpx2.codes.UNAUTHORIZED and self.entry.renewed():

@@ -231,6 +231,25 @@ def test_a_refusal_in_the_middle_says_how_far_it_came_and_what_to_do(apply, fake
     assert "2 of 5 are done, the rest was not begun; apply again" in result.stderr
 
 
+def test_as_json_it_is_one_document_with_what_became_of_each_and_its_secret(apply, fake):
+    result = apply(FLEET, "--yes", "-o", "json")
+    told = {each["kind"]: each for each in orjson.loads(result.stdout)}
+    assert {each["outcome"] for each in told.values()} == {"created"}
+    assert told["Webhook"]["secret"] == "whsec_made"
+    assert told["Model"]["id"] == "mdl-1"
+    assert "5 to create" in result.stderr
+    again = orjson.loads(apply(FLEET, "--yes", "-o", "json").stdout)
+    assert {each["outcome"] for each in again} == {"as_it_was"}
+
+
+def test_as_json_a_refusal_tells_of_what_was_done_before_it(apply, fake):
+    fake.answers["POST /models"] = refused(409, "the name llama is taken")
+    result = apply(FLEET, "--yes", "-o", "json")
+    assert result.exit_code == 1
+    outcomes = [each["outcome"] for each in orjson.loads(result.stdout)]
+    assert sorted(outcomes) == ["created"] * 2 + ["not_done"] * 3
+
+
 def test_standard_input_and_directories_are_read_too(fake, tmp_path):
     result = run(
         fake, "apply", "-f", "-", "--yes", place=tmp_path, typed="kind: Environment\nname: a\n"

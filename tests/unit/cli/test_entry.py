@@ -146,6 +146,31 @@ def test_contexts_are_named_switched_and_chosen_for_one_command(logged_in, quart
     assert quartermaster("get", "nodes", context="none").exit_code == 2
 
 
+def test_an_empty_token_is_refused_and_what_is_kept_stays(logged_in, quartermaster, tmp_path):
+    before = Logins(tmp_path).read()
+    result = quartermaster("login", "--token-stdin", typed="\n")
+    assert (result.exit_code, Logins(tmp_path).read()) == (2, before)
+    assert "no token came on standard input" in result.stderr
+
+
+@pytest.mark.parametrize("url", ["http://localhost:notaport", "localhost:8000", "http://"])
+def test_an_address_that_cannot_be_is_said_in_a_line(quartermaster, url):
+    result = quartermaster("status", url=url, token="t")
+    assert result.exit_code == 2
+    assert "is no address of a gateway" in result.stderr
+
+
+def test_a_token_that_no_header_carries_is_said_in_a_line(quartermaster):
+    result = quartermaster("status", url=URL, token="abc\u2026")
+    assert result.exit_code == 2
+    assert "the token has characters that no token has" in result.stderr
+
+
+def test_an_unknown_context_says_how_it_is_made(quartermaster):
+    result = quartermaster("context", "lab")
+    assert "quartermaster login --url URL --context lab" in result.stderr
+
+
 def test_a_token_that_opens_nothing_is_not_kept(quartermaster, tmp_path):
     result = quartermaster("login", "--url", URL, "--token-stdin", typed="wrong\n")
     assert result.exit_code == 4

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib
 import re
+import shutil
 import stat
+import subprocess
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +15,7 @@ import pytest
 import yaml
 from pydantic_settings import BaseSettings
 
+from deploy.compose import __main__ as compose
 from deploy.compose import vault_key
 from deploy.compose.prepare import env_file, prepare
 from deploy.local.platform import SERVICES
@@ -112,6 +116,24 @@ def test_every_variable_is_a_setting_of_its_service_and_all_that_it_needs_is_set
         if not variable.startswith("OTEL_"):
             assert variable in _names(shape) | OF_ALL, variable
     assert shape(_env_file=None) is not None
+
+
+def test_the_gateway_believes_the_console_for_whom_it_asks_and_nobody_else() -> None:
+    address = OURS["console"]["networks"]["default"]["ipv4_address"]
+    trusted = interpolated(OURS["gateway"]["environment"]["QM_TRUSTED_PROXIES"], {})
+    assert trusted == f"{address}/32"
+    [network] = COMPOSE["networks"]["default"]["ipam"]["config"]
+    assert ip_address(address) in ip_network(network["subnet"])
+
+
+def test_only_the_first_words_are_profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+    monkeypatch.setenv("QM_STATE", str(tmp_path))
+    monkeypatch.setattr(shutil, "which", lambda _: "/bin/true")
+    monkeypatch.setattr(subprocess, "call", lambda command: asked.append(command) or 0)
+    assert compose.main(["observability", "demo", "stop", "demo"]) == 0
+    assert asked[0][-6:] == ["--profile", "observability", "--profile", "demo", "stop", "demo"]
+    assert compose.main(["demo"]) == 2
 
 
 def test_a_volume_keeps_what_must_outlive_a_container() -> None:
