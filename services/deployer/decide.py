@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from contracts.envelope import Cause
     from contracts.http.agent import InstanceAnswer, Killed, SecretFile
-    from services.chassis.errors import QuartermasterError
     from services.deployer.state import State
 
 ENDED = frozenset({"exited", "failed"})
@@ -167,9 +166,9 @@ def is_unknown(answer: InstanceAnswer) -> bool:
     return answer.error_code == "unknown_instance"
 
 
-def is_of_the_machine(error: QuartermasterError) -> bool:
+def is_of_the_machine(code: str) -> bool:
     """Return whether a refused start was refused by the machine that was meant."""
-    return str(error.numbers.get("code") or "") not in NOT_FROM_THERE
+    return code not in NOT_FROM_THERE
 
 
 def _why(answer: InstanceAnswer) -> str:

@@ -230,10 +230,10 @@ class _Worker:
             except (Fenced, Bug):
                 raise
             except (Refused, Conflict) as error:
-                if not decide.is_of_the_machine(error):
+                code = str(error.numbers.get("code") or "")
+                if not decide.is_of_the_machine(code):
                     await self.stop(instance)
-                code = str(error.numbers.get("code") or error.code)
-                return decide.start_failed(instance, code, error.detail)
+                return decide.start_failed(instance, code or error.code, error.detail)
 
     async def _start(self, instance: Instance) -> Draft:
         secrets = await self._secrets(instance.queue)
