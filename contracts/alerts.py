@@ -63,6 +63,14 @@ RULES: Mapping[str, RuleSpec] = {
         "So many nodes fell silent at once that we suspect ourselves.", _calm(30)
     ),
     "gpu_quarantined": RuleSpec("A GPU may not be used: something unknown may run on it.", {}),
+    "instance_stuck": RuleSpec(
+        "An instance is starting or ending for far longer than that takes, and holds its GPU.",
+        {
+            "start_s": Limit(3600, 60, 7 * DAY_S, "Longer than your slowest model loads."),
+            "stop_s": Limit(300, 30, 7 * DAY_S, "Longer than a worker's grace and its killing."),
+            **_calm(0),
+        },
+    ),
     "journal_lag": RuleSpec("What is recorded reaches nobody for long.", _lag("publishing")),
     "messages_parked": RuleSpec(
         "Messages are parked that the journal could not read or that came too often.",

@@ -131,7 +131,7 @@ class Follower:
     ) -> tuple[int, list[Recorded], bool]:
         """Return one page: the position it reaches through, its events, and whether it is the last.
 
-        until: it goes no further. Raises Unavailable.
+        until: it goes no further. Raises Unavailable, Bug where the log ends before what it told.
         """
         through, _, events, last = await self._page(types, after, until)
         return through, events, last
@@ -148,6 +148,7 @@ class Follower:
                 "telemetry_since": self.telemetry_since,
             }
         )
+        stood = self.position  # now: meanwhile it may go on to what is newer than the answer
         try:
             headers, body = await self._bus.ask(
                 wire.EXCHANGE_JOURNAL, wire.QUEUE_JOURNAL, question, timeout_s=PAGE_TIMEOUT_S
@@ -157,6 +158,11 @@ class Follower:
         if "error" in headers:
             raise Bug(f"history: {headers['error']}")
         through, head = int(headers["through"]), int(headers["head"])
+        if head < stood:
+            raise Bug(
+                f"the database was put back: its log ends at {head}, {stood} was folded already;"
+                " started again, a service begins with what is there"
+            )
         self.head = max(self.head, head)
         self._see(headers.get("now"))
         return through, headers.get("id"), list(wire.decode_run(body)), through >= head

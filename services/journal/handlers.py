@@ -133,13 +133,16 @@ class Journal:
             await self._make_partitions()
 
     async def _forget(self) -> float:
-        """Drop what is older than the window; return when to look again (s)."""
+        """Drop what is older than the window; return when to look again (s).
+
+        What is dropped is gone for ever, so of two clocks the one that stands behind decides.
+        """
         if self._forgetting is None:
             return PARTITION_CHECK_S
         try:
             await window.forget(
                 self._forgetting.days,
-                self._clock.now(),
+                min(self._clock.now(), (await self._log.head()).now),
                 window_days=self._forgetting.window_days,
                 published=await self._log.cursor(),
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
@@ -15,7 +16,7 @@ from services.journal.moments import Moments
 from services.journal.records import first_unsealed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from services.chassis.clock import Clock
     from services.chassis.ports import Bus
@@ -26,11 +27,15 @@ log = structlog.get_logger(__name__)
 RUN_EVENTS, RUN_BYTES = 500, 256 * 1024
 BRACKETS = len(b"[]")
 READ_EVENTS = 5000
+AT_ONCE_BYTES = 4 * 1024 * 1024
 POLL_S = 0.25
 BEACON_S = 2.0
 BEACON_EXPIRES_S = 10.0
 STANDBY_PATIENCE_S = 3.0
 RETRY_S = 0.3
+
+
+Run = tuple["Sequence[Row]", bytes]  # consecutive rows, and their body
 
 
 class Publishing(Protocol):
@@ -52,7 +57,7 @@ class Publishing(Protocol):
         """Return what dropped partitions left behind, in order."""
 
 
-def runs(rows: Sequence[Row]) -> Iterator[tuple[Sequence[Row], bytes]]:
+def runs(rows: Sequence[Row]) -> Iterator[Run]:
     """Cut consecutive rows into runs of at most 500 events and 256 KiB, each with its body."""
     start, size = 0, BRACKETS
     parts: list[bytes] = []
@@ -65,6 +70,20 @@ def runs(rows: Sequence[Row]) -> Iterator[tuple[Sequence[Row], bytes]]:
         size += len(part) + 1
     if parts:
         yield rows[start:], wire.encode_run(parts)
+
+
+def at_once(some: Iterable[Run]) -> Iterator[list[Run]]:
+    """Cut runs into as many as are published at once: each has only so long to be confirmed."""
+    together: list[Run] = []
+    size = 0
+    for run in some:
+        if together and size + len(run[1]) > AT_ONCE_BYTES:
+            yield together
+            together, size = [], 0
+        together.append(run)
+        size += len(run[1])
+    if together:
+        yield together
 
 
 def run_message(rows: Sequence[Row], body: bytes, after: int | None = None) -> tuple[str, Message]:
@@ -143,23 +162,43 @@ class Publisher:
         return now - self._stands[1] >= STANDBY_PATIENCE_S
 
     async def publish_all(self) -> None:
-        """Publish everything behind the cursor, confirms pipelined, and move it after them."""
+        """Publish everything behind the cursor, some at a time, and move it after them."""
         while True:
             cursor = await self._log.cursor()
             rows = await self._log.read(cursor, READ_EVENTS)
             if not rows:
                 return
             await self._must_be_whole(rows, cursor)
-            reached = cursor
-            async with Together() as confirms:
-                for part, body in runs(rows):
+            for some in at_once(runs(rows)):
+                if not await self._publish_runs(cursor, some):
+                    break  # another publisher moved it: then both published, which is harmless
+                cursor = some[-1][0][-1]["position"]
+
+    async def _publish_runs(self, cursor: int, some: Sequence[Run]) -> bool:
+        """Publish runs, confirms pipelined, and move the cursor over them if it is where it was.
+
+        Where one fails it moves over those before it, so that a slow broker comes to an end.
+        """
+        confirms: list[asyncio.Task[None]] = []
+        reached = cursor
+        try:
+            async with Together() as publishing:
+                for part, body in some:
                     key, message = run_message(part, body, reached)
-                    confirms.create_task(self._publish(key, message))
+                    confirms.append(publishing.create_task(self._publish(key, message)))
                     reached = part[-1]["position"]
-            await failpoints.reach(failpoints.JOURNAL_PUBLISHED)
-            last = rows[-1]
-            # Another publisher may have moved it meanwhile: then both published, which is harmless.
-            await self._log.move_cursor(cursor, last["position"], last["event_id"])
+        except Unavailable:
+            confirmed = sum(1 for _ in takewhile(_is_confirmed, confirms))
+            await self._move_over(cursor, some[:confirmed])
+            raise
+        await failpoints.reach(failpoints.JOURNAL_PUBLISHED)
+        return await self._move_over(cursor, some)
+
+    async def _move_over(self, cursor: int, some: Sequence[Run]) -> bool:
+        if not some:
+            return False
+        last = some[-1][0][-1]
+        return await self._log.move_cursor(cursor, last["position"], last["event_id"])
 
     async def _must_be_whole(self, rows: Sequence[Row], cursor: int) -> None:
         """Raise Bug when a position is missing that no dropped partition had."""
@@ -192,3 +231,7 @@ class Publisher:
             except Unavailable as error:
                 log.info("no beacon", because=error.detail)
             await self._clock.sleep(BEACON_S)
+
+
+def _is_confirmed(publishing: asyncio.Task[None]) -> bool:
+    return publishing.done() and not publishing.cancelled() and publishing.exception() is None

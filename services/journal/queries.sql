@@ -56,8 +56,12 @@ update log.cursors set position = $2, event_id = $3::uuid, updated_at = clock_ti
  where name = 'publisher' and position = $1;
 
 -- name: make_partition
--- Make the telemetry partition of a day, if it is not there.
-select log.make_partition((clock_timestamp() at time zone 'UTC')::date + $1::int);
+-- Make the telemetry partition so many days ahead, if it is not there: ahead of the clock or of
+-- the log's time, which never goes back though a clock was put back.
+select log.make_partition((greatest(
+         clock_timestamp(),
+         (select e.recorded_at from log.all_events e where e.position = log.head())
+       ) at time zone 'UTC')::date + $1::int);
 
 -- name: everything
 -- Every stored row behind a position, with its hash and its chain.

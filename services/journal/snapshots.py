@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -106,7 +105,7 @@ class Keeping(Protocol):
         """Return the sha256 of every chunk of an upload, in order, as they are stored now."""
 
     async def keep_snapshot(self, service: str, fingerprint: str, kept: Kept) -> bool:
-        """Store a manifest; False, and its chunks go, where there is one at that position."""
+        """Store a manifest; False, and its chunks go, where another is kept at that position."""
 
     async def snapshots(
         self, service: str, fingerprint: str, at_most: int, limit: int
@@ -142,11 +141,10 @@ async def answer(log_: Keeping, user: str | None, question: Any, chunk: bytes) -
 
 async def _find(log_: Keeping, user: str, question: Any, _: bytes) -> Answer:
     asked = Find.model_validate(question)
-    (head, row), sealed, of_other_folds = await asyncio.gather(
-        _asked_about(log_, asked),
-        _sealed(log_, asked),
-        log_.of_other_folds(user, asked.fingerprint),
-    )
+    # One statement after the other: the log's connections are the appends' before all others'.
+    head, row = await _asked_about(log_, asked)
+    sealed = await _sealed(log_, asked)
+    of_other_folds = await log_.of_other_folds(user, asked.fingerprint)
     usable: list[Kept] = []
     refused: list[dict[str, Any]] = []
     async with aclosing(_judged(log_, user, asked, sealed)) as pages:
@@ -177,11 +175,8 @@ async def _find(log_: Keeping, user: str, question: Any, _: bytes) -> Answer:
 
 async def _asked_about(log_: Keeping, asked: Find) -> tuple[Head, Row | None]:
     """Return the head, and the row at the position asked about: at the head when at none."""
-    if asked.at_most is None:
-        head = await log_.head()
-        return head, await _row_at(log_, head.position)
-    head, row = await asyncio.gather(log_.head(), _row_at(log_, asked.at_most))
-    return head, row
+    head = await log_.head()
+    return head, await _row_at(log_, head.position if asked.at_most is None else asked.at_most)
 
 
 async def _sealed(log_: Keeping, asked: Find) -> int:
@@ -199,12 +194,10 @@ async def _judged(
     """
     at_most = ANYWHERE if asked.at_most is None else asked.at_most
     while some := await log_.snapshots(user, asked.fingerprint, at_most, ANSWERED):
-        # The head is read after them: none of them is newer.
-        head, rows = await asyncio.gather(
-            log_.head(), asyncio.gather(*(_row_at(log_, kept.position) for kept in some))
-        )
+        head = await log_.head()  # read after them: none of them is newer
         judged = [
-            (kept, _why_not(kept, row, head, sealed)) for kept, row in zip(some, rows, strict=True)
+            (kept, _why_not(kept, await _row_at(log_, kept.position), head, sealed))
+            for kept in some
         ]
         good = [kept for kept, why in judged if why is None]
         yield good, [(kept, why) for kept, why in judged if why is not None]

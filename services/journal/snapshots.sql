@@ -25,6 +25,10 @@ insert into log.snapshots (service, fingerprint, position, event_id, upload, pla
 values ($1, $2, $3, $4::uuid, $5::uuid, $6, $7, $8, $9)
     on conflict (service, fingerprint, position) do nothing;
 
+-- name: is_kept
+-- Whether a manifest names an upload.
+select exists (select from log.snapshots where service = $1 and upload = $2::uuid);
+
 -- name: forget_upload
 -- The chunks of an upload that nobody needs.
 delete from log.snapshot_chunks where service = $1 and upload = $2::uuid;

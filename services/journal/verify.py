@@ -100,7 +100,9 @@ class Checker:
 
     def __init__(self, seals: Sequence[Seal] = ()) -> None:
         self.report = Report()
-        self.versions: dict[str, int] = {}  # of telemetry streams
+        # Of telemetry streams: told since positions were last skipped, and those told before only.
+        self._versions: dict[str, int] = {}
+        self._versions_before: dict[str, int] = {}
         self._fact_versions: dict[str, int] = {}
         self._chains: dict[str | None, bytes] = {}
         self._walked: Counter[str] = Counter()
@@ -153,14 +155,20 @@ class Checker:
         found = self.invariants.apply(row)
         return f"{found[0].invariant}: {found[0].detail}" if found else None
 
+    def version_of(self, stream: str) -> int:
+        """Return the last version of a telemetry stream that was walked over, 0 when none was."""
+        return self._versions.get(stream) or self._versions_before.get(stream, 0)
+
     def _wrong_version(self, row: Any) -> str | None:
         stream, version = row["stream"], row["version"]
         is_telemetry = row["telemetry"] is not None
-        versions = self.versions if is_telemetry else self._fact_versions
-        before = versions.get(stream, 0)
+        versions = self._versions if is_telemetry else self._fact_versions
+        before, may_jump = versions.get(stream, 0), False
+        if is_telemetry and not before:
+            before, may_jump = self._versions_before.pop(stream, 0), True
         versions[stream] = version
-        if version == before + 1:
-            return None
+        if version == before + 1 or (before and may_jump and version > before):
+            return None  # some of it may have been dropped while the log was walked
         if before:
             return f"{stream} goes from version {before} to {version}"
         if is_telemetry and self._seals and self._firsts[0] < row["position"]:
@@ -194,6 +202,8 @@ class Checker:
             through = min(seal.last, position - 1)
             self._skipped[seal.partition] += through - expected + 1
             expected = through + 1
+        self._versions_before |= self._versions
+        self._versions.clear()
 
     def finish(self, head: int = 0) -> Report:
         """Return the report, after holding every seal against its fact and what it had.
@@ -252,7 +262,7 @@ async def verify(log: Verifiable, tell: Tell = never_mind) -> Report:
     checker.see(await log.seals())
     report = checker.finish((await log.head()).position)
     for stream, version in (await log.telemetry_versions()).items():
-        if checker.versions.get(stream, 0) > version:
+        if checker.version_of(stream) > version:
             report.blame(None, f"{stream} would use versions behind {version} again")
     _look_for_rewinds(report, await log.standings())
     return report

@@ -99,6 +99,16 @@ async def test_a_day_without_events_leaves_nothing(owner, pool, log):
     assert (await log.head()).position == 0
 
 
+async def test_telemetry_goes_on_after_a_clock_that_was_far_ahead_was_put_back(log):
+    far_ahead = NOW + timedelta(days=30)
+    await log.append([command(entry(a_stream()))], far_ahead)
+    await log.make_partitions()
+    for day in range(7):
+        sample = entry("queue-samples/0", telemetry=True, type="queue.sampled")
+        verdicts = await log.append([command(sample)], far_ahead + timedelta(days=day))
+        assert verdicts[0].outcome == "appended"
+
+
 async def test_two_journals_that_forget_at_once_seal_once(owner, pool, log):
     await put(owner, await made([45, 44, 43]))
     gone = await asyncio.gather(*(forgotten(pool, log) for _ in range(4)))

@@ -248,6 +248,25 @@ class SnapshotSuite:
     def kept_row(self, position: int, event_id: str, upload: str):
         return Kept(position, event_id, upload, 10, ("0" * 64,), None, CLOCK.now())
 
+    async def test_a_snapshot_that_is_kept_twice_stays_and_another_one_there_is_not_kept(
+        self, shelf, tell, log, mark
+    ):
+        position = await tell("a")
+        packed, plain_bytes = pack(Freezer(SERVICE, Told(mark)).freeze(Told(mark)))
+        event_id = (await log.read(position - 1, 1))[0]["event_id"]
+        said = Manifest("", shelf.fingerprint, position, event_id, plain_bytes, ())
+        first = await shelf.put(said, packed, kept=3)
+        again = {name: getattr(first, name) for name in Manifest.__slots__ if name != "recorded_at"}
+        _, answer = await shelf._ask("keep", {**again, "kept": 3})
+        assert orjson.loads(answer) == {"is_new": True, "dropped": []}
+        assert await shelf.fetch(first) == packed
+        other = await shelf.put(said, packed, kept=3)
+        with pytest.raises(Refused, match="no such chunk"):
+            await shelf.fetch(other)
+        assert [each.upload for each in (await shelf.find(telemetry=True)).manifests] == [
+            first.upload
+        ]
+
     async def test_what_was_not_put_whole_is_not_kept(self, bus, shelf, tell, log):
         position = await tell("a")
         event_id = (await log.read(position - 1, 1))[0]["event_id"]

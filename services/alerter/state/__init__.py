@@ -1,6 +1,6 @@
 """State: what wakes someone, which alerts are open, and what webhooks have not been told yet."""
 
-from services.alerter.state import of_alerts, of_fleet
+from services.alerter.state import of_alerts, of_fleet, of_instances
 from services.alerter.state.folded import State
 from services.alerter.state.of_alerts import GONE
 from services.alerter.state.values import (
@@ -33,4 +33,5 @@ __all__ = [
     "Webhook",
     "of_alerts",
     "of_fleet",
+    "of_instances",
 ]

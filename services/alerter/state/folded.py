@@ -12,7 +12,7 @@ from typing import ClassVar
 from contracts.alerts import RULES
 from contracts.catalogue import read, types
 from contracts.envelope import Cause, Event, Recorded
-from contracts.events import alert, control, gpu, model, node, queue
+from contracts.events import alert, control, gpu, instance, model, node, queue
 from contracts.events.alert import MessageType
 from services.alerter.state.values import Key, Opened, Over, Pending, Silence, Since, Webhook
 
@@ -45,6 +45,12 @@ class State:
             gpu.GpuFreed,
             gpu.GpuQuarantined,
             gpu.GpuReleased,
+            instance.InstanceStartRequested,
+            instance.InstanceStarted,
+            instance.InstanceStopRequested,
+            instance.InstanceStartFailed,
+            instance.InstanceStopped,
+            instance.InstanceDied,
             model.ModelRegistered,
             model.ModelUpdated,
             model.ModelDeleted,
@@ -72,6 +78,8 @@ class State:
     floors: dict[str, Since[model.ModelFloorUnmet]] = field(default_factory=dict)
     unreachable: dict[str, Since[queue.QueueUnreachable]] = field(default_factory=dict)
     quarantined: dict[str, Since[gpu.GpuQuarantined]] = field(default_factory=dict)
+    starting: dict[str, Since[instance.InstanceStartRequested]] = field(default_factory=dict)
+    stopping: dict[str, Since[instance.InstanceStopRequested]] = field(default_factory=dict)
     held: dict[str, str] = field(default_factory=dict)  # the node of each GPU that is in use
     silence: Since[node.FleetSilenceSuspected] | None = None
     samples: dict[str, deque[tuple[datetime, int]]] = field(default_factory=dict)

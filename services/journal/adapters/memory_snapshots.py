@@ -31,11 +31,11 @@ class MemorySnapshots:
         return [digest(chunks[number]) for number in sorted(chunks)]
 
     async def keep_snapshot(self, service: str, fingerprint: str, kept: Kept) -> bool:
-        """Store a manifest; False, and its chunks go, where there is one at that position."""
+        """Store a manifest; False, and its chunks go, where another is kept at that position."""
         known = self._kept.setdefault((service, fingerprint), {}).setdefault(kept.position, kept)
         if known.upload != kept.upload:
             self._chunks.pop((service, kept.upload), None)
-        return known is kept
+        return known.upload == kept.upload
 
     async def snapshots(
         self, service: str, fingerprint: str, at_most: int = ANYWHERE, limit: int = ANYWHERE

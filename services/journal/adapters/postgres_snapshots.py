@@ -40,7 +40,10 @@ class PostgresSnapshots:
         return [row["digest"] for row in rows]
 
     async def keep_snapshot(self, service: str, fingerprint: str, kept: Kept) -> bool:
-        """Store a manifest; False, and its chunks go, where there is one at that position."""
+        """Store a manifest; False, and its chunks go, where another is kept at that position.
+
+        The question may come again after a kill: what is kept already stays as it is.
+        """
         tag = await self._database.execute(
             QUERIES["keep"],
             service,
@@ -53,7 +56,9 @@ class PostgresSnapshots:
             kept.telemetry_since,
             kept.recorded_at,
         )
-        if tag == "INSERT 0 1":
+        if tag == "INSERT 0 1" or await self._database.fetchval(
+            QUERIES["is_kept"], service, kept.upload
+        ):
             return True
         await self._database.execute(QUERIES["forget_upload"], service, kept.upload)
         return False

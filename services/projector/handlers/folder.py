@@ -73,7 +73,10 @@ class Folder:
         self.forget()
 
     async def fold(self, events: Iterable[Recorded]) -> Folded:
-        """Return what these events change; raises Indigestible, and then all is forgotten."""
+        """Return what these events change.
+
+        Raises Indigestible, and then all is to be forgotten: some rows have a part of them.
+        """
         folded = Folded()
         for model, own in grouped(events, self._readers).items():
             if model.name in self._frozen:
@@ -84,10 +87,9 @@ class Folder:
                 else:
                     await self._fold_entries(model, own, folded)
             except Indigestible as error:
-                self._known.pop(model.name, None)
                 if model.name not in self._outdated:
-                    self.forget()
                     raise
+                self._known.pop(model.name, None)
                 self._freeze(error)
         return folded
 

@@ -134,8 +134,7 @@ class Projector:
     def forget(self) -> None:
         """Know nothing of the tables: look again where they stand and what they hold."""
         self._checkpoint = None
-        for tables in self._all:
-            tables.folder.forget()
+        self._forget_rows()
 
     async def _flow(self, *, batches: int | None = None, until: int | None = None) -> int:
         """Return how many events were projected until none followed, or somebody asked us to wait.
@@ -148,7 +147,7 @@ class Projector:
         try:
             while (batch := await reading).count:
                 reading = self._read(batch.through, until)
-                digested = await self._digest(at, batch)
+                digested = await self._digest(at, batch, writing)
                 if digested.batch is not batch:
                     reading.cancel()
                     reading = self._read(digested.batch.through, until)
@@ -176,8 +175,11 @@ class Projector:
         reading.add_done_callback(_look)
         return reading
 
-    async def _digest(self, at: Checkpoint, batch: Batch) -> Digested:
-        """Fold a batch, or the part of it before an event that nobody can digest; raises Stuck."""
+    async def _digest(self, at: Checkpoint, batch: Batch, writing: Task[None] | None) -> Digested:
+        """Fold a batch, or the part of it before an event that nobody can digest; raises Stuck.
+
+        writing: the commit of the batch before, over when a batch is folded a second time.
+        """
         while True:
             events = batch.events
             if self._skipped:
@@ -185,7 +187,21 @@ class Projector:
             try:
                 return Digested(batch, [await each.folder.fold(events) for each in self._all])
             except Indigestible as error:
+                await self._fold_from_tables(writing)
                 batch = await self._before(at, batch, error)
+
+    async def _fold_from_tables(self, writing: Task[None] | None) -> None:
+        """Forget all rows, for some have what is folded again; what is read instead is committed.
+
+        So it waits for the batch before: its rows are nowhere else until then.
+        """
+        if writing is not None:
+            await writing
+        self._forget_rows()
+
+    def _forget_rows(self) -> None:
+        for tables in self._all:
+            tables.folder.forget()
 
     async def _before(self, at: Checkpoint, batch: Batch, error: Indigestible) -> Batch:
         """Return what comes before the event, or the batch where an operator let it pass."""

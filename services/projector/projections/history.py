@@ -29,6 +29,7 @@ _SUBJECTS = {
     "node_offline": ("node",),
     "agent_lost": ("node",),
     "gpu_quarantined": ("gpu",),
+    "instance_stuck": ("instance",),
     "model_floor": ("model",),
     "queue_growth": ("model", "queue"),
     "queue_unreachable": ("model", "queue"),

@@ -6,6 +6,7 @@ from contracts import alerts as known
 from contracts.alerts import BadLimits, check_limits
 from contracts.events import alert as a
 from contracts.events import gpu as g
+from contracts.events import instance as i
 from contracts.events import model as m
 from contracts.events import node as n
 from contracts.events import queue as q
@@ -15,6 +16,7 @@ from services.alerter.policies import (
     agent_lost,
     fleet_silence,
     gpu_quarantined,
+    instance_stuck,
     journal_lag,
     messages_parked,
     model_floor,
@@ -131,6 +133,57 @@ def test_a_gpu_in_quarantine_is_an_alert_until_it_is_released(story):
     assert "will not die" in found(gpu_quarantined, story)[0].summary
     story.told(g.GpuReleased(gpu_uuid="G", node_id="node-1", because="rebooted"))
     assert found(gpu_quarantined, story) == []
+
+
+STUCK = {"instance_id": "i", "model_id": "m", "node_id": "node-1", "gpu_uuid": "G"}
+
+
+def start_requested():
+    return i.InstanceStartRequested(
+        **STUCK, model_name="llama", gpu_index=0, boot_id="b", launch=Launch(template="t"),
+        reason=Reason(code="busy"),
+    )  # fmt: skip
+
+
+def stop_requested():
+    return i.InstanceStopRequested(**STUCK, reason=Reason(code="above_max_instances"))
+
+
+@pytest.mark.parametrize(
+    ("begun", "within_s", "what", "arrived"),
+    [
+        (start_requested(), 3600, "is not ready", i.InstanceStarted(**STUCK, pid=1)),
+        (
+            start_requested(),
+            3600,
+            "is not ready",
+            i.InstanceStartFailed(**STUCK, code="c", error="e"),
+        ),
+        (stop_requested(), 300, "has not ended", i.InstanceStopped(**STUCK)),
+        (stop_requested(), 300, "has not ended", i.InstanceDied(**STUCK, because="rebooted")),
+    ],
+)
+def test_an_instance_on_its_way_for_too_long_is_critical_until_it_is_there(
+    story, begun, within_s, what, arrived
+):
+    story.told(begun).later(within_s - 1)
+    assert found(instance_stuck, story) == []
+    (condition,) = found(instance_stuck, story.later(1))
+    assert (condition.subject, condition.severity) == ("i", "critical")
+    assert f"instance i of llama on node gpu-01 {what}" in condition.summary
+    assert "GPU G" in condition.summary
+    assert found(instance_stuck, story.told(arrived)) == []
+
+
+def test_a_start_that_is_to_end_after_all_has_time_to_end(story):
+    story.told(start_requested()).later(3600).told(stop_requested())
+    assert found(instance_stuck, story) == []
+    assert found(instance_stuck, story.later(300))
+
+
+def test_what_a_deleted_node_left_is_no_stuck_instance(story):
+    story.told(stop_requested(), n.NodeDeleted(node_id="node-1")).later(900)
+    assert found(instance_stuck, story) == []
 
 
 def grown(story, before, recent):

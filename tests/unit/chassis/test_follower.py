@@ -276,6 +276,34 @@ async def test_a_journal_not_yet_there_is_waited_for_and_a_bad_question_is_a_bug
         await follower.history(TYPES, 0)
 
 
+async def test_who_has_folded_more_than_the_log_has_now_goes_no_further():
+    broker = Broker(["a.a"] * 3)
+    broker.inboxes = [[]]
+    follower = Follower(broker, "scheduler", TYPES, SystemClock())
+    follower.begin_at(5, "id-5", None)
+    with pytest.raises(Bug, match=r"ends at 3, 5 was folded already.*started again"):
+        async with asyncio.timeout(20):
+            await anext(follower.batches())
+    assert (follower.position, follower.anchor, follower.live) == (5, (5, "id-5"), False)
+
+
+async def test_an_answer_older_than_what_was_folded_while_it_came_is_no_rewind():
+    broker = Broker(["a.a"] * 3)
+    follower = Follower(broker, "scheduler", TYPES, SystemClock())
+    follower.begin_at(2, "", None)
+    answer = broker.ask
+
+    async def slowly(*args, **how):
+        headers = await answer(*args, **how)
+        follower.position = 7
+        return headers
+
+    broker.ask = slowly
+    assert (await follower.history(TYPES, 0))[0] == 3
+    follower.position = 3
+    assert (await follower.history(TYPES, 1_000_000))[1] == []  # anybody may ask for that
+
+
 async def test_three_missed_beacons_end_a_connection(monkeypatch):
     monkeypatch.setattr(module, "SILENCE_S", 0.01)
 

@@ -3,9 +3,13 @@
 from datetime import UTC, datetime, timedelta
 
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.chassis.memory import MemoryBroker
+from services.journal.adapters.memory import MemoryLog
+from services.journal.handlers import Forgetting, Journal
 from services.journal.window import Measured, Partition, expired, fact, forget
 
 NOW = datetime.now(UTC)
@@ -76,6 +80,30 @@ async def test_an_empty_day_goes_without_a_word():
     log = Log(40, events=0)
     assert await forget(log, NOW, window_days=30, published=0) == [days(40)[0].name]
     assert log.dropped == [(days(40)[0].name, None)]
+
+
+class Stands:
+    """A clock that stands so many days from now."""
+
+    def __init__(self, days_ahead: int) -> None:
+        self._now = NOW + timedelta(days=days_ahead)
+
+    def now(self) -> datetime:
+        return self._now
+
+
+@pytest.mark.parametrize(("journal_ahead", "log_ahead"), [(300, 0), (0, 300), (0, 0)])
+async def test_a_clock_that_is_far_ahead_drops_nothing(journal_ahead, log_ahead):
+    days_there = Log(40, 10)
+    journal = Journal(
+        MemoryBroker().bus("journal"),
+        MemoryLog(Stands(log_ahead)),
+        Stands(journal_ahead),
+        forgetting=Forgetting(days_there, 30),
+    )
+    days_there.events = 0
+    await journal._forget()
+    assert [name for name, _ in days_there.dropped] == [days(40)[0].name]
 
 
 def test_two_seals_of_one_day_cannot_both_be_recorded():

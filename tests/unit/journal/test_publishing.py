@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.chassis.clock import SystemClock
@@ -103,6 +103,65 @@ async def test_what_cannot_be_confirmed_does_not_move_the_cursor():
     with pytest.raises(Unavailable):
         await Publisher(broker.bus("journal"), log, SystemClock()).publish_all()
     assert await log.cursor() == 0
+
+
+class Slow:
+    """A bus over which so many runs come through in time, and no more."""
+
+    def __init__(self, bus, in_time: int) -> None:
+        self._bus, self.left = bus, in_time
+
+    async def publish(self, exchange, key, message, *, mandatory):
+        self.left -= 1
+        if self.left < 0:
+            await asyncio.sleep(0.01)
+            raise Unavailable("not confirmed in time")
+        await self._bus.publish(exchange, key, message, mandatory=mandatory)
+
+
+async def test_what_was_confirmed_before_one_that_was_not_is_not_published_again():
+    broker, log = MemoryBroker(), await a_log(2200)
+    inbox = await broker.bus("scheduler").follow("scheduler")
+    slow = Slow(broker.bus("journal"), 2)
+    publisher = Publisher(slow, log, SystemClock())
+    for reached in (1000, 2000):
+        slow.left = 2
+        with pytest.raises(Unavailable):
+            await publisher.publish_all()
+        assert await log.cursor() == reached
+    slow.left = 2
+    await publisher.publish_all()
+    assert await log.cursor() == 2200
+    spans = [(await inbox.next(SOON_S)).headers for _ in range(5)]
+    assert [span["from"] for span in spans] == [1, 501, 1001, 1501, 2001]
+
+
+async def test_only_so_many_bytes_wait_for_their_confirms_at_once(monkeypatch):
+    monkeypatch.setattr(publish, "AT_ONCE_BYTES", 300_000)
+    log, waiting, most = await a_log(1200), 0, 0
+
+    class Counting:
+        async def publish(self, *_, **__):
+            nonlocal waiting, most
+            waiting += 1
+            most = max(most, waiting)
+            await asyncio.sleep(0)
+            waiting -= 1
+
+    await Publisher(Counting(), log, SystemClock()).publish_all()
+    assert await log.cursor() == 1200
+    assert most < len(list(runs(log._rows)))
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 100), max_size=12))
+def test_what_is_published_at_once_is_all_of_it_in_order_and_bounded(sizes):
+    some = [([row(n)], bytes(size * 50_000)) for n, size in enumerate(sizes)]
+    cut = list(publish.at_once(some))
+    assert [run for together in cut for run in together] == some
+    for together in cut:
+        size = sum(len(body) for _, body in together)
+        assert len(together) == 1 or size <= publish.AT_ONCE_BYTES
 
 
 async def test_standing_by_nothing_is_published_while_the_cursor_moves():

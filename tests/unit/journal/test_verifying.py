@@ -166,6 +166,43 @@ async def test_a_partition_dropped_while_the_log_is_walked_is_no_fault():
     assert checker.finish().ok
 
 
+async def a_log_whose_first_day_goes_during_the_walk():
+    """Return who walked half a day of a log before it was dropped, and the rows that are left."""
+    log = await a_log([])
+    for day in (1, 1, 1, 2, 2):
+        log._clock.moment = datetime(2026, 1, day, 12, tzinfo=UTC)
+        for is_telemetry in (True, False):
+            stream = "queue-samples/0" if is_telemetry else "environment/0"
+            await log.append([command(entry(stream, telemetry=is_telemetry))])
+    checker = Checker([])
+    for row in log._rows[:2]:
+        assert checker.check(row)
+    seal = await sealed(log, log._rows[0]["telemetry"])
+    checker.see([seal])
+    return checker, [row for row in left(log, [seal]) if row["position"] > 2]
+
+
+async def test_a_stream_goes_on_behind_what_was_dropped_of_it_while_the_log_is_walked():
+    checker, rest = await a_log_whose_first_day_goes_during_the_walk()
+    assert [row["version"] for row in rest if row["telemetry"]] == [4, 5]
+    for row in rest:
+        assert checker.check(row), checker.report.problem
+    assert checker.finish().ok
+    assert checker.version_of("queue-samples/0") == 5
+
+
+@pytest.mark.parametrize(("number", "version"), [(0, 1), (0, 0), (1, 6), (1, 4)])
+async def test_what_was_dropped_excuses_no_version_that_goes_back_or_jumps_behind_it(
+    number, version
+):
+    checker, rest = await a_log_whose_first_day_goes_during_the_walk()
+    wrong = [row for row in rest if row["telemetry"]][number]
+    wrong["version"] = version
+    assert not all(checker.check(row) for row in rest)
+    assert checker.report.position == wrong["position"]
+    assert f"to {version}" in checker.report.problem
+
+
 @pytest.mark.parametrize(
     ("standing", "said"),
     [

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import asynccontextmanager
 
 import orjson
@@ -13,9 +15,11 @@ from services.projector.handlers import Projector
 from services.projector.projections import TYPES
 from services.projector.state import Batch, Checkpoint, Version
 
+TURNS_OF_A_COMMIT = 5
+
 
 class MemoryTables:
-    """Read models and writing in one; a failed transaction leaves nothing behind."""
+    """Read models that others see as they were last committed, and a commit takes a while."""
 
     def __init__(self) -> None:
         self.now: dict[str, dict[str, tuple[int, bytes]]] = defaultdict(dict)
@@ -32,20 +36,16 @@ class MemoryTables:
 
     @asynccontextmanager
     async def writing(self):
-        before = (
-            {model: dict(rows) for model, rows in self.now.items()},
-            {model: list(rows) for model, rows in self.were.items()},
-            {model: list(rows) for model, rows in self.entries.items()},
-        )
-        stood = self.stands
-        try:
-            yield self
-        except BaseException:
-            self.stands = stood
-            for table, old in zip((self.now, self.were, self.entries), before, strict=True):
-                table.clear()
-                table.update(old)
-            raise
+        transaction = MemoryWriting(self)
+        yield transaction
+        for _ in range(TURNS_OF_A_COMMIT):
+            await asyncio.sleep(0)
+        transaction.commit()
+
+    def beside(self, other):
+        own = MemoryWriting(self)
+        other.others.append(own)
+        return own
 
     async def rows(self, model, keys):
         return {
@@ -53,28 +53,6 @@ class MemoryTables:
             for key, (position, raw) in self.now[model].items()
             if key in keys
         }
-
-    async def save(self, model, changes):
-        for closed in changes.closed:
-            version = closed.version
-            raw = orjson.dumps(version.row)
-            self.were[model].append((closed.key, version.position, closed.to_position, raw))
-        for key in changes.gone:
-            self.now[model].pop(key, None)
-        for key, version in changes.current.items():
-            self.now[model][key] = (version.position, orjson.dumps(version.row))
-
-    def beside(self, other):
-        return self
-
-    async def append(self, series, entries):
-        for key, position, _, row in entries:
-            self.entries[series.name].append((key, position, orjson.dumps(row)))
-
-    async def move(self, before, after):
-        if before != self.stands:
-            raise Fenced
-        self.stands = after
 
     def whole(self):
         """Return everything, comparable."""
@@ -84,6 +62,61 @@ class MemoryTables:
             dict(self.entries),
             self.stands,
         )
+
+
+class MemoryWriting:
+    """One transaction over such tables, and over those of others beside them."""
+
+    def __init__(self, tables: MemoryTables) -> None:
+        self._tables = tables
+        self._done: list[Callable[[], None]] = []
+        self._moved: tuple[Checkpoint, Checkpoint] | None = None
+        self.others: list[MemoryWriting] = []
+
+    def commit(self) -> None:
+        """Let everybody see it, or nobody where another moved the checkpoint first."""
+        everybody = [self, *self.others]
+        for each in everybody:
+            each._must_be_first()
+        for each in everybody:
+            each._apply()
+
+    async def save(self, model, changes):
+        self._done.append(lambda: self._save(model, changes))
+
+    async def append(self, series, entries):
+        self._done.append(lambda: self._append(series, entries))
+
+    async def move(self, before, after):
+        self._moved = before, after
+        self._must_be_first()
+
+    def _must_be_first(self):
+        if self._moved is not None and self._moved[0] != self._tables.stands:
+            raise Fenced
+
+    def _apply(self):
+        for change in self._done:
+            change()
+        if self._moved is not None:
+            self._tables.stands = self._moved[1]
+
+    def _save(self, model, changes):
+        for closed in changes.closed:
+            version = closed.version
+            raw = orjson.dumps(version.row)
+            self._tables.were[model].append((closed.key, version.position, closed.to_position, raw))
+        now = self._tables.now[model]
+        for key in changes.gone:
+            now.pop(key, None)
+        for key, version in changes.current.items():
+            # As the tables do: what is there already and stands as late stays.
+            if key not in now or now[key][0] < version.position:
+                now[key] = (version.position, orjson.dumps(version.row))
+
+    def _append(self, series, entries):
+        for key, position, _, row in entries:
+            self._tables.entries[series.name].append((key, position, orjson.dumps(row)))
 
 
 class MemoryLog:

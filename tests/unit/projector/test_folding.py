@@ -1,12 +1,19 @@
 """Rows are the fold of the log, however it is cut into batches."""
 
+from contextlib import nullcontext
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from contracts.envelope import Recorded
 from services.chassis.errors import Fenced
 from services.projector.handlers import Projector, Stuck
+from services.projector.handlers.folder import Folder
+from services.projector.handlers.projecting import Tables
 from services.projector.projections import PROJECTIONS
+from services.projector.projections.alerts import ALERTS
+from services.projector.projections.models import MODELS
 from tests import fleet
 from tests.random_fleets import HISTORY
 from tests.recorded import recorded
@@ -70,6 +77,39 @@ async def test_an_event_that_an_operator_let_pass_is_skipped_by_all_projections(
     assert await Projector(log, tables).catch_up() == 3
     assert tables.row("models", "llama") is None
     assert tables.row("nodes", "n1")
+
+
+def some_raised_then_indigestible(raised: int) -> list[Recorded]:
+    events = recorded([*(fleet.raised() for _ in range(raised)), fleet.a_model()])
+    del events[-1].data["queue"]
+    return events
+
+
+@pytest.mark.parametrize("is_let_pass", [False, True])
+@pytest.mark.parametrize("raised", [2, 3, 4, 5, 7])
+async def test_nothing_of_the_batch_before_an_indigestible_event_is_lost(raised, is_let_pass):
+    events = some_raised_then_indigestible(raised)
+    log, tables = MemoryLog(events), MemoryTables()
+    log.let_pass = {len(events)} if is_let_pass else set()
+    with nullcontext() if is_let_pass else pytest.raises(Stuck):
+        await Projector(log, tables, batch=3).catch_up()
+    assert tables.whole()[:3] == (await projected(events[:-1])).whole()[:3]
+    assert tables.row("alerts", "node_offline:n1")["raised_times"] == raised
+    assert tables.stands.position == raised + is_let_pass
+
+
+async def test_what_a_joined_build_cannot_digest_is_folded_once_by_the_live_ones():
+    log = MemoryLog(some_raised_then_indigestible(2))
+    live, building = MemoryTables(), MemoryTables()
+    projector = Projector(log, live, models=[ALERTS])
+    projector.join(Tables(building, Folder(building, [ALERTS, MODELS])))
+    with pytest.raises(Stuck):
+        await projector.catch_up()
+    log.let_pass = {3}
+    await projector.catch_up()
+    for tables in (live, building):
+        assert tables.row("alerts", "node_offline:n1")["raised_times"] == 2
+        assert tables.stands.position == 3
 
 
 async def test_a_version_newer_than_the_catalogue_is_not_guessed_at():
