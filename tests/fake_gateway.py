@@ -65,6 +65,17 @@ def a_queue(**other: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def a_broken_queue(**other: Any) -> dict[str, Any]:
+    error = {"code": "unauthorized", "detail": "the broker answered 401."}
+    return a_queue(model_id="mdl-2", length=None, mean_length_5m=None, reachable=False,
+                   error=error, **other)  # fmt: skip
+
+
+def a_quarantined_gpu(index: int = 1) -> dict[str, Any]:
+    quarantine = {"because": "its node reports [4711] on it", "instance_id": "i-0", "since": at(7)}
+    return a_gpu(index, state="quarantined", quarantine=quarantine, foreign_pids=[4711])
+
+
 def a_decision(position: int = 90, **other: Any) -> dict[str, Any]:
     return {
         "position": position, "type": "instance.start_requested", "at": at(2), "model_id": "mdl-1",
@@ -150,9 +161,9 @@ class FakeGateway:
 
     def __init__(self) -> None:
         node = {"id": "nod-1", "node_id": "nod-1", "name": "gpu-1", "status": "online",
-                "agent_url": "http://10.0.0.7:8090", "environment_id": "env-1", "gpus":
+                "agent_url": "http://10.0.0.7:8750", "environment_id": "env-1", "gpus":
                 [a_gpu(0, state="allocated", instance_id="i-1", instance=an_instance()),
-                 a_gpu(1)], "available_gpu_ids": [0, 1], "last_seen_at": at(0), "answer_ms": 12.0,
+                 a_quarantined_gpu()], "available_gpu_ids": [0, 1], "last_seen_at": at(0), "answer_ms": 12.0,
                 "status_since": at(30), "supported_models": ["*"]}  # fmt: skip
         samples = [
             {"sampled_at": at(m), "length": m % 5, "unacknowledged": 1, "consumers": 1}
@@ -162,17 +173,21 @@ class FakeGateway:
             "/status": {"head": 100},
             "/environments": [{"id": "env-1", "name": "prod", "created_at": at(60)}],
             "/environments/env-1": {"id": "env-1", "name": "prod", "created_at": at(60)},
-            "/models": [a_model()],
+            "/models": [a_model(), a_model("mdl-2", "qwen")],
             "/models/mdl-1": a_model(),
+            "/models/mdl-2": a_model("mdl-2", "qwen"),
             "/nodes": [node],
             "/nodes/nod-1": node,
             "/deployments/status": [node],
-            "/gpus": [a_gpu(0, state="allocated", instance_id="i-1"), a_gpu(1)],
+            "/gpus": [a_gpu(0, state="allocated", instance_id="i-1"),
+                      a_quarantined_gpu()],
             "/gpus/GPU-0": a_gpu(0, state="allocated", instance_id="i-1", model_id="mdl-1"),
+            "/gpus/GPU-1": a_quarantined_gpu(),
             "/instances": [an_instance()],
             "/instances/i-1": an_instance(),
-            "/queues": [a_queue()],
+            "/queues": [a_queue(), a_broken_queue()],
             "/queues/mdl-1": a_queue(),
+            "/queues/mdl-2": a_broken_queue(),
             "/queues/mdl-1/history": samples,
             "/decisions": [a_decision()],
             "/scheduling-strategies": [{"id": "str-1", "name": "busy", "policy": "busy",
@@ -192,7 +207,10 @@ class FakeGateway:
         self.answers: list[Answer] = []  # of the next commands, 202 when there are none
         self.is_known = True
         self.told: asyncio.Queue[Told] = asyncio.Queue()
-        self.permissions = ["read", "operate", "admin"]
+        self.role, self.permissions = "admin", ["read", "operate", "admin"]
+        self.addresses: list[str | None] = []  # from where logins came
+        self.begun: list[int | None] = []  # behind which positions the log was followed
+        self.refusals: list[Answer] = []  # of the next at the door, before it lets anybody in
 
     async def read(self, caller: Any, path: str, parameters: Sequence[tuple[str, str]] = ()) -> Any:
         sent = dict(parameters)
@@ -228,6 +246,9 @@ class FakeGateway:
         return self.answers.pop(0) if self.answers else Answer(202, {"id": "new-1"}, 101, at(0))
 
     async def login(self, caller: Any, username: str, password: str) -> Any:
+        self.addresses.append(caller.address)
+        if self.refusals:
+            return self.refusals.pop(0)
         if password != "right":
             return Answer(401, detail="no")
         return Answer(200, {"access_token": TOKEN, "expires_in": 3600, "refresh_token": "r"})
@@ -238,18 +259,21 @@ class FakeGateway:
 
     async def logout(self, caller: Any) -> Any:
         self.done.append(("LOGOUT", "", None, None))
-        return Answer(204, {})
+        return self.refusals.pop(0) if self.refusals else Answer(204, {})
 
     async def me(self, caller: Any) -> Any:
+        if self.refusals:
+            return self.refusals.pop(0)
         if caller.bearer != TOKEN:
             return Answer(401, detail="no")
-        return Answer(200, {"username": "ann", "role": "admin", "permissions": self.permissions})
+        return Answer(200, {"username": "ann", "role": self.role, "permissions": self.permissions})
 
     @asynccontextmanager
     async def live(self, caller: Any, after: int | None, types: Sequence[str]) -> Any:
         if not self.is_known:
             yield Answer(401, detail="no")
             return
+        self.begun.append(after)
 
         async def stream() -> AsyncIterator[Told]:
             while True:

@@ -49,12 +49,12 @@ class MemoryCredentials:
     rows: dict[tuple[str, int], tuple[str, str]] = field(default_factory=dict)
     position: int = 0
 
-    async def keep(self, secret_id: str, digest: str, request_id: str) -> SecretRef:
+    async def keep(self, secret_id: str, digest: str, request_id: str, above: int = 0) -> SecretRef:
         versions = [version for id_, version in self.rows if id_ == secret_id]
         for version in versions:
             if self.rows[secret_id, version][1] == request_id:
                 return SecretRef(secret_id=secret_id, version=version)
-        version = max(versions, default=0) + 1
+        version = max([*versions, above]) + 1
         self.rows[secret_id, version] = (digest, request_id)
         return SecretRef(secret_id=secret_id, version=version)
 

@@ -9,7 +9,7 @@ import orjson
 
 from contracts.types import SecretRef
 from services.chassis import wire
-from services.chassis.errors import Refused, Unavailable
+from services.chassis.errors import Bug, QuartermasterError, Refused, Unavailable
 from services.chassis.sealed import Keypair, seal
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from services.chassis.ports import Bus
 
 VAULT_ASKED = "vault.asked"
+# What is not the asker's fault must not be told as if it were.
+_CLASSES: dict[str, type[QuartermasterError]] = {each.code: each for each in (Unavailable, Bug)}
 
 
 async def reveal(bus: Bus, ref: SecretRef) -> str:
@@ -88,7 +90,7 @@ async def store(
     """Return where a new version of a secret is kept; the same request_id is the same version.
 
     readers: the services it may be opened for. Raises Unavailable when the vault does not answer,
-    Refused when it will not keep it.
+    Refused when it will not keep it, Bug when it failed.
     """
     key = _decoded((await _ask(bus, {"op": "key"}))["public_key"])
     question = {
@@ -112,7 +114,7 @@ async def _ask(bus: Bus, question: dict[str, Any]) -> dict[str, Any]:
     headers, body = await bus.ask(wire.EXCHANGE_VAULT, VAULT_ASKED, orjson.dumps(question))
     if code := headers.get("error"):
         sentence = f"the vault refuses to {question['op']} {question.get('secret_id', '')}: {code}"
-        raise Unavailable(sentence) if code == Unavailable.code else Refused(sentence)
+        raise _CLASSES.get(str(code), Refused)(sentence)
     answer: dict[str, Any] = orjson.loads(body)
     return answer
 

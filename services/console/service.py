@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from services.chassis.addresses import Proxies
 from services.chassis.http import serve
 from services.chassis.ids import token
 from services.chassis.run import Context, run
+from services.chassis.targets import AllowList
 from services.console.adapters.gateway import Caller, Gateway
 from services.console.routes import application
 from services.console.routes.assets import Assets
@@ -32,6 +34,7 @@ async def main(context: Context) -> None:
         clock=context.clock,
         caller=Caller,
         project=settings.project_name,
+        proxies=Proxies(AllowList(settings.trusted_proxies)),
     )
     try:
         context.log.info("listening", host=settings.console_host, port=settings.console_port)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 from pydantic import Field, SecretStr, StringConstraints
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from services.chassis.targets import Networks
+
+NetworkList = Annotated[tuple[str, ...], NoDecode, Networks]
 Prefix = Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9._-]+)+$", max_length=100)]
 
 
@@ -52,6 +55,12 @@ class Settings(BaseSettings):
         default=False,
         description="Cookies travel over TLS only; set it wherever the console is not on this"
         " machine alone.",
+    )
+    trusted_proxies: NetworkList = Field(
+        default=(),
+        description="Networks (CIDR, comma separated) of proxies whose X-Forwarded-For is"
+        " believed; none by default. Set it to where your proxy is: the gateway paces logins by"
+        " the address it is told, which is the proxy's otherwise.",
     )
     console_hours: Annotated[int, Field(ge=1, le=24 * 30)] = Field(
         default=12,

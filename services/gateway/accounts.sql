@@ -3,9 +3,9 @@
 select pg_advisory_xact_lock(hashtextextended('gateway.credentials/' || $1, 0));
 
 -- name: keep
--- Keep a digest as the next version; the same request is the same version.
+-- Keep a digest as the next version, after $4 at least; the same request is the same version.
 insert into gateway.credentials (secret_id, version, digest, request_id)
-select $1, coalesce(max(version), 0) + 1, $2, $3 from gateway.credentials where secret_id = $1
+select $1, greatest(max(version), $4::int) + 1, $2, $3 from gateway.credentials where secret_id = $1
 on conflict (secret_id, request_id) do update set request_id = excluded.request_id
 returning version;
 

@@ -66,6 +66,7 @@ if TYPE_CHECKING:
 
 NAME = "gateway"
 PATIENCE_S = 8.0
+ACQUIRE_S = 5.0  # people wait
 SWEEP_S = 3600.0
 SETTLE_S = 20.0
 
@@ -76,7 +77,9 @@ async def main(context: Context) -> None:
     door = door_keys.load(settings.keys_dir, settings.api_token)
     context.health.report("log", ok=False, detail="it is being read")
     broker = await bus.connect(NAME, settings.amqp_url)
-    database = await connect_pool(settings.database_url, service=NAME, max_size=8)
+    database = await connect_pool(
+        settings.database_url, service=NAME, max_size=8, acquire_s=ACQUIRE_S
+    )
     query = QueryService(settings.query_url)
     own = keep(database, door, settings)
     state = State()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from contracts.envelope import Meta
@@ -36,6 +36,7 @@ _MOST_EVENTS = 1_000
 _WINDOWS = 4  # read before a page without any group is given
 _EFFECTS_OF_ONE = 20
 _INSTANT = timedelta(microseconds=1)
+_FIRST_MOMENT = datetime.min.replace(tzinfo=UTC)  # nothing can be said to be before it
 
 
 class Events(Protocol):
@@ -160,7 +161,7 @@ class TimeMachine:
 
     async def _bounds(self, asked: Asked) -> Bounds:
         since, until = asked.since, asked.until
-        points = [since - _INSTANT] if isinstance(since, datetime) else []
+        points = [_before(since)] if isinstance(since, datetime) else []
         points += [until] if isinstance(until, datetime) else []
         where = await self._where(asked.as_of, points, asked.min_position)
         at = list(where.at)
@@ -273,6 +274,10 @@ class TimeMachine:
                 for subject in subjects
             ]
         )
+
+
+def _before(moment: datetime) -> datetime:
+    return max(moment, _FIRST_MOMENT + _INSTANT) - _INSTANT
 
 
 def _beyond(reach: Reach, position: int | None, asked: Asked) -> Reach:

@@ -309,6 +309,28 @@ select position as sort, json_build_object(
    and ($4::text[] is null or type = any($4))
  order by position limit $1 + 1;
 
+-- name: fact_events
+-- The same of types that are facts alone: telemetry, ten times as much, is not looked at for them.
+select position as sort, json_build_object(
+         'position', position, 'event_id', event_id, 'stream', stream, 'version', version,
+         'type', type, 'schema_version', schema_version, 'data', data, 'meta', meta,
+         'recorded_at', to_char(recorded_at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')) as item
+  from log.facts
+ where position > greatest(coalesce($2::text::bigint, 0), $3::bigint)
+   and type = any($4::text[])
+ order by position limit $1 + 1;
+
+-- name: telemetry_events
+-- The same of types that are telemetry alone.
+select position as sort, json_build_object(
+         'position', position, 'event_id', event_id, 'stream', stream, 'version', version,
+         'type', type, 'schema_version', schema_version, 'data', data, 'meta', meta,
+         'recorded_at', to_char(recorded_at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')) as item
+  from log.telemetry
+ where position > greatest(coalesce($2::text::bigint, 0), $3::bigint)
+   and type = any($4::text[])
+ order by position limit $1 + 1;
+
 -- name: events_of_stream
 -- One stream of the log; only telemetry's streams make it look through telemetry. Ordered by moment
 -- and position, which is by position, as the index on telemetry's streams has them; each part ends

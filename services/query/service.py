@@ -14,6 +14,7 @@ from services.query.settings import Settings
 
 SERVICE = "query"
 STATEMENT_TIMEOUT_S = 10.0
+ACQUIRE_S = 5.0  # with the statement's own time it is what the gateway waits for an answer
 
 
 async def main(context: Context) -> None:
@@ -24,6 +25,7 @@ async def main(context: Context) -> None:
         service=SERVICE,
         max_size=settings.connections,
         command_timeout_s=STATEMENT_TIMEOUT_S,
+        acquire_s=ACQUIRE_S,
     )
     try:
         checkpoint = CheckpointWatch(database, wait_s=settings.min_position_wait_s)

@@ -15,12 +15,14 @@ from services.vault.settings import Settings
 if TYPE_CHECKING:
     from services.chassis.run import Context
 
+ACQUIRE_S = 4.0  # who asks waits for 5
+
 
 async def main(context: Context) -> None:
     """Answer questions about secrets until told to stop."""
     settings = Settings()
     broker = await bus.connect("vault", settings.amqp_url)
-    database = await connect_pool(settings.database_url, service="vault")
+    database = await connect_pool(settings.database_url, service="vault", acquire_s=ACQUIRE_S)
     try:
         vault = Vault(SecretsTable(database), AesGcm(settings.key()))
         await answer_questions(broker, vault, context.clock.sleep)

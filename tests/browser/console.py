@@ -22,7 +22,8 @@ from tests.unit.console.door import ASSETS, a_house
 expect.set_options(timeout=20_000)  # a machine may be busy
 PAGES = ("/", "/environments", "/models", "/nodes", "/deployments", "/scheduling", "/events",
          "/alerts", "/models/mdl-1", "/nodes/nod-1", "/gpus/GPU-0", "/instances/i-1",
-         "/accounts", "/keys", "/rules", "/webhooks/whk-1", "/accounts?as_of=50")  # fmt: skip
+         "/accounts", "/keys", "/rules", "/webhooks/whk-1", "/accounts?as_of=50",
+         "/models/mdl-2", "/gpus/GPU-1")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +123,56 @@ async def test_an_action_is_asked_and_then_done_once(page, url, gateway):
     assert [each[:2] for each in gateway.done] == [("POST", "/nodes/nod-1/models/stop")]
 
 
+async def test_a_dialog_is_closed_by_a_press_beside_it_and_not_by_a_drag_that_ends_there(page, url):
+    await page.goto(f"{url}/deployments")
+    await page.click("text=Stop")
+    dialog = page.locator("#dialog")
+    await expect(dialog).to_contain_text("Stop i-1 of llama?")
+    box = await page.locator("#dialog h2").bounding_box()
+    await page.mouse.move(box["x"] + 40, box["y"] + 5)
+    await page.mouse.down()
+    await page.mouse.move(5, 5, steps=4)
+    await page.mouse.up()
+    await expect(dialog).to_be_visible()
+    await page.mouse.click(5, 5)
+    await expect(dialog).to_be_hidden()
+
+
+async def test_the_first_field_with_an_error_is_where_one_goes_on(page, url, gateway, complaints):
+    gateway.answers = [Answer(422, errors={"rabbitmq_port": "no broker is there"})]
+    await page.goto(f"{url}/models/mdl-1")
+    await page.click("text=Change")
+    await page.click("#dialog button.primary")
+    await expect(page.locator("#dialog [name=rabbitmq_port]")).to_be_focused()
+    assert "422" in complaints.pop()
+
+
+async def test_the_stretch_of_time_is_changed_and_the_rest_stays(page, url):
+    await page.goto(f"{url}/events?family=node&telemetry=on")
+    await page.select_option("#range", "1h")
+    await page.wait_for_url("**/events?*range=1h*")
+    assert "family=node" in page.url
+    assert "telemetry=on" in page.url
+    await page.select_option("select[name=family]", "gpu")
+    await page.wait_for_url("**/events?*family=gpu*")
+    assert "range=1h" in page.url
+
+
+async def test_events_of_the_past_are_those_of_then_and_stay_so(page, url, gateway):
+    await page.goto(f"{url}/events")
+    await expect(page.locator("#e100")).to_be_visible()
+    await page.locator("#slider").focus()
+    await page.keyboard.press("ArrowLeft")
+    await expect(page.locator(".banner:not(.lost)")).to_contain_text("position 99")
+    await expect(page.locator("#e100")).to_have_count(0)
+    await page.goto(f"{url}/events?before=50")
+    await expect(page.locator("#e49")).to_be_visible()
+    gateway.says["/status"] = {"head": 101}
+    gateway.told.put_nowait(Told(101, an_event(101)))
+    await expect(page.locator("#shell")).to_have_attribute("data-head", "101")
+    await expect(page.locator("#e101")).to_have_count(0)
+
+
 async def test_the_keyboard_finds_and_goes_everywhere(page, url):
     await page.keyboard.press("/")
     await page.keyboard.type("llama")
@@ -194,6 +245,11 @@ async def test_a_key_is_shown_once_and_a_message_sent_again(page, url, gateway):
     await page.check("#dialog [name='permissions.read']")
     await page.click("#dialog button.primary")
     await expect(page.locator("#dialog .secret")).to_have_text("qmk_once")
+    await page.mouse.click(5, 5)  # the only copy is not closed by the way
+    for key in ("Escape", "Escape", "Control+k"):
+        await page.keyboard.press(key)
+    await expect(page.locator("#dialog .secret")).to_be_visible()
+    await expect(page.locator("#palette")).to_be_hidden()
     await page.click("text=I have kept it")
     await expect(page.locator("#key-1")).to_be_visible()
     assert "qmk_once" not in await page.content()

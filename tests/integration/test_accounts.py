@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from contracts.events.account import AccountRegistered
+from services.chassis.errors import Unavailable
 from tests.accounts_door import (
     PASSWORD,
     a_gateway,
@@ -201,6 +202,22 @@ async def test_a_refresh_token_is_good_once_and_its_theft_ends_the_session(door:
     assert (await refresh(second["refresh_token"])).status_code == 401
     for nonsense in ("", "qmr_nonsense", "x" * 200):
         assert (await refresh(nonsense)).status_code == 401
+
+
+async def test_a_refresh_that_cannot_be_judged_now_leaves_the_token_good(door: Door, monkeypatch):
+    given = await tokens_of(door, "ada")
+    form = {"refresh_token": given["refresh_token"]}
+
+    async def is_behind(_: int) -> None:
+        raise Unavailable("the log is still being read")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(door.app.state.doors.accounts._judged, "at", is_behind)
+        late = await door.client.post("/auth/jwt/refresh", data=form)
+        assert late.status_code == 503
+    again = await door.client.post("/auth/jwt/refresh", data=form)
+    assert again.status_code == 200
+    assert (await me(door, again.json()["access_token"])).status_code == 200
 
 
 async def test_without_refresh_days_there_are_no_refresh_tokens(pool, tmp_path):

@@ -152,6 +152,20 @@ async def test_a_deleted_models_secret_is_forgotten_and_its_name_free(door: Door
     await door.a_model(environment)
 
 
+async def test_a_password_that_is_taken_away_is_forgotten_and_with_the_model_all_before_it(
+    door: Door,
+):
+    model = await door.a_model(await door.an_environment(), rabbitmq_password=CANARY)
+    path, secret = f"/api/v1/models/{model['id']}", f"{model['id']}.rabbitmq"
+    for password in ("the second", None):
+        answer = await door.client.patch(path, json={"rabbitmq_password": password})
+        assert answer.status_code == 200, answer.text
+    kept = {version: row is not None for (_, version), row in door.secrets.rows.items()}
+    assert kept == {1: True, 2: False}
+    assert (await door.client.delete(path)).status_code == 200
+    assert door.secrets.rows == {(secret, 1): None, (secret, 2): None}
+
+
 async def test_a_vault_that_is_down_makes_503_and_records_nothing(door: Door):
     environment = await door.an_environment()
     before = len(door.types())
@@ -574,6 +588,11 @@ WRONG = [
     ("/webhooks", {"url": "https://[::ffff:169.254.169.254]/"}, "url"),
     ("/webhooks", {"url": "https://example.org:99999/"}, "url"),
     ("/webhooks", {"url": "https://example.org", "secret": "short"}, "secret"),
+    (
+        "/webhooks",
+        {"url": "https://example.org", "kind": "alertmanager", "bearer_token": "a\u00a0b"},
+        "bearer_token",
+    ),
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from typing import Any
 
 import httpx2
 import pytest
@@ -43,6 +44,66 @@ async def test_strangers_are_counted_by_their_address_and_cost_the_known_nothing
                  for _ in range(4)]  # fmt: skip
         assert codes == [200, 200, 429, 429]
         assert (await door.client.get("/api/v1/models")).status_code == 200
+
+
+def _counting(door: Door) -> list[str]:
+    """Return the digests of keys that are looked up from now on."""
+    looked_up, find = [], door.own.credentials.key_of
+
+    async def key_of(digest: str) -> Any:
+        looked_up.append(digest)
+        return await find(digest)
+
+    door.own.credentials.key_of = key_of
+    return looked_up
+
+
+async def ask(door: Door, key: str, path: str = "/api/v1/models") -> httpx2.Response:
+    return await door.client.get(path, headers={"authorization": "none", "x-api-key": key})
+
+
+@pytest.mark.parametrize("path", ["/api/v1/models", "/api/v1/nowhere", "/auth/me"])
+async def test_an_address_that_is_refused_too_often_is_told_to_wait_and_nothing_is_looked_up(path):
+    async with a_door(reads_per_s=0.01, burst_s=300) as door:
+        looked_up = _counting(door)
+        refused = [await ask(door, f"qmk_{n}", path) for n in range(6)]
+        assert [each.status_code for each in refused] == [401] * 3 + [429] * 3
+        assert len(looked_up) == 3
+        assert 0 < int(refused[-1].headers["retry-after"]) <= 100
+        if path.startswith("/api"):
+            assert refused[-1].json()["success"] is False
+            assert refused[-1].json()["error"] == "too_many_requests"
+
+
+async def test_who_shows_nothing_is_counted_too():
+    async with a_door(reads_per_s=0.01, burst_s=200) as door:
+        codes = [(await ask(door, "")).status_code for _ in range(3)]
+        assert codes == [401, 401, 429]
+        assert (await ask(door, "", "/health")).status_code == 200
+
+
+async def test_who_is_known_is_not_kept_out_by_strangers_behind_the_same_address():
+    async with a_door(reads_per_s=0.02, burst_s=200) as door:
+        door.query.answers["/models"] = (200, {"items": []})
+        made = await door.made("/keys", {"name": "ci", "role": "viewer"})
+        assert (await ask(door, made["key"])).status_code == 200
+        looked_up = _counting(door)
+        assert [(await ask(door, f"qmk_{n}")).status_code for n in range(6)][-1] == 429
+        assert (await ask(door, made["key"])).status_code == 200
+        # What opens nothing any more is looked up once, and then it is a stranger's.
+        assert (await door.client.delete(f"/api/v1/keys/{made['id']}")).status_code == 200
+        before = len(looked_up)
+        codes = [(await ask(door, made["key"])).status_code for _ in range(3)]
+        assert codes == [401, 429, 429]
+        assert len(looked_up) == before + 1
+
+
+async def test_the_right_are_not_counted_however_many_they_are():
+    async with a_door(reads_per_s=0.5, burst_s=20) as door:
+        door.query.answers["/models"] = (200, {"items": []})
+        keys = [(await door.made("/keys", {"name": f"k{n}", "role": "viewer"}))["key"]
+                for n in range(12)]  # fmt: skip
+        assert {(await ask(door, key)).status_code for key in keys} == {200}
 
 
 async def test_without_a_pace_nobody_is_too_fast():

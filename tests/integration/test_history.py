@@ -15,6 +15,7 @@ from contracts.events.instance import InstanceStopRequested as StopRequested
 from contracts.events.strategy import StrategyActivated, StrategyCreated
 from contracts.types import Reason
 from services.chassis.database import connect_pool
+from services.gateway.routes.reading import TELLING_LOGS
 from services.projector.service import project_all
 from services.query.adapters.checkpoint import CheckpointWatch
 from services.query.adapters.events import DatabaseEvents
@@ -263,12 +264,26 @@ async def test_a_history_is_narrowed_down_by_positions_moments_and_types(ask):
     assert len(deaths["items"]) == 6
 
 
+@pytest.mark.parametrize("since", ["0001-01-01", "0001-01-01T00:00:00.000001Z"])
+@pytest.mark.parametrize("until", ["9999-12-31T23:59:59.999999Z", str(2**63 - 1), "9" * 64])
+async def test_the_first_and_the_last_moments_there_are_bound_nothing(ask, since, until):
+    path = "/history/model/llama"
+    whole = (await got(ask, path, limit=200))["items"]
+    assert (await got(ask, path, limit=200, since=since, until=until))["items"] == whole
+    assert (await got(ask, path, since=until))["items"] == []
+    assert (await got(ask, path, until=since))["items"] == []
+
+
 @pytest.mark.parametrize(
     ("params", "field"),
     [
         ({"as_of": 10**9}, "as_of"),
         ({"as_of": "2199-01-01T00:00:00Z"}, "as_of"),
         ({"as_of": 0}, "as_of"),
+        ({"as_of": "0001-01-01"}, "as_of"),
+        ({"as_of": "9999-12-31T23:59:59.999999-12:00"}, "as_of"),
+        ({"as_of": "9999-12-31T23:59:59.999999"}, "as_of"),
+        ({"until": "0001-01-01T00:00:00+12:00"}, "until"),
         ({"since": "yesterday"}, "since"),
         ({"zoom": "close"}, "zoom"),
         ({"cursor": "nonsense!"}, "cursor"),
@@ -339,6 +354,49 @@ async def test_blame_as_of_a_position_knows_nothing_later(ask):
     assert found["effects"] == []
     later = await ask.get(f"/blame/{AT['stopped']}", params={"as_of": AT["last death"]})
     assert later.status_code == 404
+
+
+READS = (
+    "/instances",
+    "/instances/i-1",
+    "/deployments/status",
+    "/events?types=instance.died",
+    "/events?stream=instance/i-1",
+    "/history/model/llama?zoom=events",
+)
+
+
+@pytest.mark.parametrize("path", READS)
+async def test_the_last_lines_of_a_log_are_left_out_for_who_may_not_read_logs(ask, path):
+    whole = await ask.get(path)
+    asked = f"{path}{'&' if '?' in path else '?'}log_tails=false"
+    some = await ask.get(asked)
+    assert (whole.status_code, some.status_code) == (200, 200)
+    assert "log_tail" not in some.text
+    assert some.json() == _without_tails(whole.json())
+    same = await ask.get(asked, headers={"if-none-match": some.headers["etag"]})
+    assert same.status_code == 304
+    if "deployments" not in path:  # nothing that died holds a GPU there
+        assert "CUDA" in whole.text
+        assert some.headers["etag"] != whole.headers["etag"]
+
+
+def _without_tails(said):
+    if isinstance(said, list):
+        return [_without_tails(each) for each in said]
+    if isinstance(said, dict):
+        return {name: _without_tails(each) for name, each in said.items() if name != "log_tail"}
+    return said
+
+
+async def test_no_other_read_tells_what_a_worker_wrote(ask):
+    for path in ask._transport.app.openapi()["paths"]:
+        if "{" not in path and not path.startswith(TELLING_LOGS):
+            assert OUT_OF_MEMORY.splitlines()[1] not in (await ask.get(path)).text
+    for path in ("/history/model/llama", "/history/instance/i-1?zoom=timeline", "/nodes/n1"):
+        assert OUT_OF_MEMORY.splitlines()[1] not in (await ask.get(path)).text
+    blamed = await ask.get(f"/blame/{AT['last death']}")
+    assert (blamed.status_code, "CUDA" in blamed.text) == (200, False)
 
 
 async def test_the_same_content_is_not_sent_again(ask):

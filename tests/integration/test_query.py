@@ -6,12 +6,13 @@ from base64 import urlsafe_b64encode
 import httpx2
 import pytest
 
+from contracts.catalogue import TELEMETRY_TYPES
 from contracts.events.control import LeaseAcquired, NameClaimed
 from contracts.events.instance import InstanceStartAsked, InstanceStarted
 from services.chassis.database import connect_pool
 from services.projector.service import project_all
 from services.query.adapters.checkpoint import CheckpointWatch
-from services.query.adapters.reader import DatabaseReader
+from services.query.adapters.reader import _QUERIES, DatabaseReader
 from services.query.routes import application
 from tests import fleet
 from tests.recorded import put, recorded
@@ -283,6 +284,25 @@ async def test_events_come_from_the_log_by_type_stream_and_position(ask):
     assert [event["position"] for event in last] == [len(EVENTS)]
     assert last[0]["recorded_at"].endswith("Z")
     assert last[0]["meta"]["actor"] == "ada"
+
+
+async def test_events_of_any_types_are_the_same_whichever_part_of_the_log_has_them(ask):
+    whole = (await got(ask, "/events", limit=200))["items"]
+    types = sorted({each["type"] for each in whole})
+    facts = [each for each in types if each not in TELEMETRY_TYPES]
+    telemetry = [each for each in types if each in TELEMETRY_TYPES]
+    for some in ([each] for each in types), (facts, telemetry, types, [*facts, "no.such"]):
+        for wanted in some:
+            found = await got(ask, "/events", limit=200, types=",".join(wanted))
+            assert found["items"] == [each for each in whole if each["type"] in wanted]
+    then = await got(ask, "/events", limit=200, types=",".join(facts), as_of=20)
+    assert then["items"] == [each for each in whole[:20] if each["type"] in facts]
+
+
+async def test_facts_are_not_looked_for_among_telemetry(owner):
+    page = ("explain (format json) " + _QUERIES[name] for name in ("fact_events", "events"))
+    plans = [str(await owner.fetchval(sql, 50, None, 0, ["gpu.freed"])) for sql in page]
+    assert ["telemetry" in plan for plan in plans] == [False, True]
 
 
 async def test_status_tells_head_lag_and_leaders(ask):

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from contracts.events.account import AccountPasswordChanged
 from contracts.events.environment import EnvironmentDeleted
 from contracts.events.model import ModelRegistered, ModelUpdated
 from contracts.events.node import NodeRegistered, NodeUpdated
 from services.chassis.errors import Unavailable
+from tests.accounts_door import login, register
 from tests.gateway_door import Door, a_door, a_door_beside, a_model, a_node
 
 if TYPE_CHECKING:
@@ -178,3 +180,30 @@ async def test_the_secret_of_a_stored_proposal_that_came_too_late_is_forgotten(o
     place = registered.queue.password.secret_id, registered.queue.password.version
     assert {key for key, row in one.secrets.rows.items() if row is not None} == {place}
     assert len(one.secrets.rows) == 2
+
+
+async def test_of_two_new_passwords_at_once_the_one_that_counts_opens_the_account(one, two):
+    made = await register(one, "ada")
+    path = f"/api/v1/accounts/{made.json()['id']}/password"
+    await two.folding.reach(one.folding.position)
+
+    async def changed_elsewhere() -> None:
+        answer = await one.client.put(path, json={"password": "the second to be kept"})
+        assert answer.status_code == 200, answer.text
+
+    just_before_it_proposes(two, changed_elsewhere)
+    late = await two.client.put(path, json={"password": "the first to be kept"})
+    assert (late.status_code, late.json()["errors"][0]["field"]) == (409, "password")
+    assert (await login(one, "ada", "the second to be kept")).status_code == 200
+    assert [version for _, version in one.own.credentials.rows] == [3]
+    assert [each.password.version for each in one.world.facts(AccountPasswordChanged)] == [3]
+
+
+async def test_a_password_whose_digest_was_lost_is_replaced_by_a_later_version(one):
+    made = await register(one, "ada")
+    one.own.credentials.rows.clear()
+    path = f"/api/v1/accounts/{made.json()['id']}/password"
+    answer = await one.client.put(path, json={"password": "found a new one"})
+    assert answer.status_code == 200, answer.text
+    assert [version for _, version in one.own.credentials.rows] == [2]
+    assert (await login(one, "ada", "found a new one")).status_code == 200

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from services.console.decide import administering
@@ -46,11 +45,10 @@ def _crud(
     kind: str, path: str, fields: Sequence[Field], changes: Sequence[Field], what: str, gone: str
 ) -> tuple[Action, ...]:
     """Return making, changing and deleting of a kind of thing."""
-    optional = [replace(each, required=False) for each in changes]
     return (
         Action(f"{kind}.create", f"New {what}", f"New {what}", "", "POST", path, "admin", fields),
         Action(f"{kind}.change", "Change", "Change {name}", "", "PATCH", f"{path}/{{id}}", "admin",
-               optional, prefill=True),
+               changes, prefill=True),
         Action(f"{kind}.delete", "Delete", "Delete {name}?", gone, "DELETE", f"{path}/{{id}}",
                "admin", is_grave=True),
     )  # fmt: skip

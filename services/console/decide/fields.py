@@ -12,12 +12,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 NAME = Field("name", "Name", required=True)
-DESCRIPTION = Field("description", "Description")
+DESCRIPTION = Field("description", "Description", emptied='""')
 ENVIRONMENT = Field(
     "environment_id", "Environment", "choice", required=True, choices="environments"
 )
 PARAMETERS = Field(
-    "parameters", "Parameters", "json", "A JSON object; what is left out keeps its value."
+    "parameters",
+    "Parameters",
+    "json",
+    "A JSON object; what is left out keeps its value, and null is as it was at first.",
 )
 ORDER = Field("order", "Order", "number", "Active strategies are applied from the lowest.")
 INSTANCES = (
@@ -45,10 +48,14 @@ LAUNCH = (
     Field("launch.parameters", "Its parameters", "json", "A JSON object."),
 )
 AGENT = Field(
-    "agent_url", "Agent", required=True, help="Where its agent listens: http://10.0.0.7:8090"
+    "agent_url", "Agent", required=True, help="Where its agent listens: http://10.0.0.7:8750"
 )
 GPUS = Field(
-    "available_gpu_ids", "GPUs in use", "numbers", "Indexes with commas between, such as 0, 1, 2."
+    "available_gpu_ids",
+    "GPUs in use",
+    "numbers",
+    "Indexes with commas between, such as 0, 1, 2.",
+    emptied="[]",
 )
 ON_NODE = Field("node_id", "Node", "choice", required=True, choices="nodes", in_body=False)
 WHICH_MODEL = Field("model_id", "Model", "choice", required=True, choices="models")
@@ -109,4 +116,5 @@ def _limit(name: str, bound: Mapping[str, Any]) -> Field:
         words(name.removesuffix("_s")).capitalize() + unit,
         "decimal",
         f"{bound['about']} {least} to {most}; {usual} unless it is set.",
+        emptied="null",
     )

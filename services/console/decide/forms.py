@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from services.console.decide import readers
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -20,7 +22,8 @@ class Field:
     """One field; `choices` names the list that a choice is from, where it is not in `options`.
 
     in_body: False for one that goes into the path or the query instead. A value is a choice of
-    what JSON can say; of several, each that is ticked comes as a field of its own.
+    what JSON can say; of several, each that is ticked comes as a field of its own. emptied: the
+    JSON that takes away what is there; without it a field that holds something cannot be emptied.
     """
 
     name: str
@@ -32,6 +35,7 @@ class Field:
     default: str = ""
     in_body: bool = True
     options: Sequence[tuple[str, str]] = ()
+    emptied: str = ""
     value: str = ""
     error: str = ""
 
@@ -54,21 +58,34 @@ def filled(
     ]
 
 
-def body(fields: Sequence[Field], form: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the JSON of a form, and what is wrong by field; what is left empty is left out."""
+def body(
+    fields: Sequence[Field], form: Mapping[str, str], held: Mapping[str, Any] | None = None
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the JSON of a form, and what is wrong by field.
+
+    What is left empty is left out, but for what the thing `held`: that is taken away.
+    """
     made: dict[str, Any] = {}
     errors: dict[str, str] = {}
     for each in fields:
         said = _said(each, form)
-        if each.required and not said:
+        is_emptied = not said and _is_emptied(each, form, held or {})
+        if not said and (each.required or (is_emptied and not each.emptied)):
             errors[each.name] = "this is needed"
-        if not each.in_body or (not said and each.kind != "tick"):
-            continue
-        try:
-            _put(made, each.name, _value(each, said))
-        except ValueError as error:
-            errors[each.name] = str(error)
+        elif each.in_body and (said or is_emptied or each.kind == "tick"):
+            try:
+                value = json.loads(each.emptied) if is_emptied else _value(each, said)
+            except ValueError as error:
+                errors[each.name] = str(error)
+            else:
+                _put(made, each.name, value)
     return made, errors
+
+
+def _is_emptied(field: Field, form: Mapping[str, str], held: Mapping[str, Any]) -> bool:
+    """Return whether a field was sent empty that was shown with something in it."""
+    had = _shown(field, held.get(field.name)) not in ("", "{}")
+    return field.name in form and field.kind != "tick" and had
 
 
 def _value(field: Field, said: str) -> Any:
@@ -76,34 +93,6 @@ def _value(field: Field, said: str) -> Any:
         return _picked(field, said)
     read = _READERS.get(field.kind)
     return read(said) if read else said
-
-
-def _numbers(said: str) -> list[int]:
-    return [_number(each.strip()) for each in said.split(",") if each.strip()]
-
-
-def _number(said: str) -> int:
-    try:
-        return int(said)
-    except ValueError:
-        raise ValueError(f"{said[:40]} is no whole number") from None
-
-
-def _decimal(said: str) -> float:
-    try:
-        return float(said)
-    except ValueError:
-        raise ValueError(f"{said[:40]} is no number") from None
-
-
-def _json(said: str) -> Any:
-    try:
-        found = json.loads(said)
-    except ValueError as error:
-        raise ValueError(f"this is no JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise ValueError('an object is wanted, such as {"idle_s": 300}')  # noqa: TRY004
-    return found
 
 
 def _picked(field: Field, said: str) -> Any:
@@ -158,9 +147,9 @@ def _error(name: str, errors: Mapping[str, str]) -> str:
 
 _READERS: Mapping[Kind, Callable[[str], Any]] = {
     "tick": lambda said: said == "on",
-    "number": _number,
-    "decimal": _decimal,
-    "numbers": _numbers,
+    "number": readers.number,
+    "decimal": readers.decimal,
+    "numbers": readers.numbers,
     "several": str.split,
-    "json": _json,
+    "json": readers.json_object,
 }

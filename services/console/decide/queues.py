@@ -8,11 +8,19 @@ from typing import TYPE_CHECKING, Any
 from services.console.decide.places import page_of
 from services.console.decide.reasons import sentence
 from services.console.decide.spark import Spark, spark
-from services.console.decide.spoken import duration, moment, number
+from services.console.decide.spoken import duration, moment, number, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
+
+_UNREACHABLE = {
+    "unauthorized": "its broker does not take this user and password",
+    "not_found": "its broker has no such queue",
+    "unreachable": "its broker does not answer",
+    "bad_answer": "its broker's answer cannot be read",
+    "no_secret": "its password is not known",
+}
 
 
 @dataclass(frozen=True)
@@ -97,9 +105,19 @@ def _row(
         mean=number(mean),
         wait=duration(wait_s) if mean is not None else duration(None),
         wait_s=wait_s,
-        error=str(queue.get("error") or "") if queue.get("reachable") is False else "",
+        error=_unreachable(queue),
         picture=spark(points(samples), stretch[0].timestamp(), stretch[1].timestamp()),
     )
+
+
+def _unreachable(queue: Mapping[str, Any]) -> str:
+    """Return in words why a queue cannot be read, nothing where it can."""
+    if queue.get("reachable") is not False:
+        return ""
+    error = queue.get("error") or {}
+    code, detail = (str(error.get(each) or "") for each in ("code", "detail"))
+    said = _UNREACHABLE.get(code, words(code)) or "nobody knows why"
+    return f"{said} ({detail.rstrip('.')})" if detail else said
 
 
 def by_need(rows: Iterable[ModelRow]) -> list[ModelRow]:

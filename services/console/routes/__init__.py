@@ -19,6 +19,7 @@ from services.console.routes import (
     pages,
     things,
 )
+from services.console.routes.renewing import Carrier
 from services.console.routes.security import Guard
 from services.console.routes.visiting import LoginNeededError, to_login
 
@@ -50,6 +51,7 @@ def application(house: House, assets: Assets) -> FastAPI:
     install_problems(app, render=render, media_types=FORMS)
     app.add_exception_handler(LoginNeededError, _login)
     app.add_middleware(GZipMiddleware, minimum_size=WORTH_PACKING_BYTES, compresslevel=5)
+    app.add_middleware(Carrier)
     app.add_middleware(Guard, render)
     return app
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote, urlencode
@@ -18,7 +19,14 @@ from services.console.decide.actions import ACTIONS, FOLDERS, LISTS, NEW, fixed,
 from services.console.decide.places import page_of
 from services.console.decide.when import lengths
 from services.console.routes.pages import names
-from services.console.routes.visiting import Answer, LoginNeededError, Visit, VisitHere, form_of
+from services.console.routes.visiting import (
+    UNAUTHORIZED,
+    Answer,
+    LoginNeededError,
+    Visit,
+    VisitHere,
+    form_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +48,7 @@ class Asking:
 
 
 Id = Annotated[str, Path(max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
-UNAUTHORIZED = 401
+KEY = re.compile(r"[!-~]{1,200}")
 LISTED = ("silence",)  # the API has no address for one of them
 PLACES = {"rules": "/alerts/rules"}
 LENGTHS = "lengths"
@@ -61,8 +69,9 @@ async def do(visit: VisitHere, code: str, id_: Id) -> Response:
     action = _action(code)
     thing = await _thing(visit, action, id_)
     form = await form_of(visit.request)
-    key = form.get("idempotency_key") or token(16)
-    made, errors = forms.body(action.fields_for(thing), form)
+    key = _key(form)
+    held = flat(thing) if action.prefill else {}
+    made, errors = forms.body(action.fields_for(thing), form, held)
     if errors:
         return await _asked(visit, Asking(action, id_, thing, form, key, errors))
     answer = await _sent(visit, action, thing, form, {**made, **fixed(action, thing)}, key)
@@ -76,6 +85,12 @@ async def do(visit: VisitHere, code: str, id_: Id) -> Response:
     if action.also_stops and form.get("also_stop") == "on":
         answer = await _stop_all(visit, id_, answer)
     return _done(visit, action, id_, answer)
+
+
+def _key(form: Mapping[str, str]) -> str:
+    """Return the key that the form came with, a new one where that is none."""
+    key = form.get("idempotency_key", "")
+    return key if KEY.fullmatch(key) else token(16)
 
 
 def _action(code: str) -> Action:
@@ -138,10 +153,10 @@ def _done(visit: Visit, action: Action, id_: str, answer: Answer) -> Response:
             "secret.html", layout=_layout(visit), kind=action.kind, title=action.button,
             secret=secret, back=target,
         )  # fmt: skip
-        return visit.kept(HTMLResponse(text))
+        return HTMLResponse(text)
     if visit.is_part:
-        return visit.kept(Response(status_code=204, headers={"hx-redirect": target}))
-    return visit.kept(RedirectResponse(target, 303))
+        return Response(status_code=204, headers={"hx-redirect": target})
+    return RedirectResponse(target, 303)
 
 
 async def _asked(visit: Visit, asking: Asking) -> Response:
@@ -162,7 +177,7 @@ async def _asked(visit: Visit, asking: Asking) -> Response:
         problem="" if at_a_field else problem or _others(errors),
         back=(None if is_new else page_of(action.kind, asking.id)) or LISTS[action.kind],
     )
-    return visit.kept(HTMLResponse(text, 422 if errors or problem else 200))
+    return HTMLResponse(text, 422 if errors or problem else 200)
 
 
 async def _options(

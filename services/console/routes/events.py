@@ -31,7 +31,8 @@ async def events(visit: VisitHere, family: str = "", before: str = "") -> Respon
     """Show the newest events, without telemetry unless it is asked for."""
     bar, known = await asyncio.gather(visit.bar(), known_names(visit))
     chosen = family if family in FAMILIES else ""
-    end = int(before) if before.isdecimal() and len(before) < 16 else bar.position + 1  # noqa: PLR2004
+    is_earlier = before.isdecimal() and len(before) < 16  # noqa: PLR2004
+    end = int(before) if is_earlier else bar.position + 1
     with_telemetry = visit.request.query_params.get("telemetry") == "on"
     found = await newest(visit, chosen, end, with_telemetry=with_telemetry)
     return await visit.page(
@@ -42,6 +43,7 @@ async def events(visit: VisitHere, family: str = "", before: str = "") -> Respon
         families=FAMILIES,
         family=chosen,
         with_telemetry=with_telemetry,
+        goes_on=not (is_earlier or bar.is_past),
         earlier=found[0]["position"] if found and found[0]["position"] > 1 else None,
     )
 

@@ -33,4 +33,4 @@ async def search(visit: VisitHere, q: str = "") -> Response:
         wanted=q[:200],
         when=visit.when,
     )
-    return visit.kept(HTMLResponse(text))
+    return HTMLResponse(text)

@@ -27,17 +27,27 @@ RETRY = "retry: 2000\n\n"
 
 @router.get("/live")
 async def live(
-    visit: VisitHere, request: Request, family: str = "", rows: str = "", telemetry: str = ""
+    visit: VisitHere,
+    request: Request,
+    family: str = "",
+    rows: str = "",
+    telemetry: str = "",
+    after: str = "",
 ) -> StreamingResponse:
-    """Say that something was recorded, at most every second, for as long as the page is open."""
-    said = request.headers.get("last-event-id", "")
-    after = int(said) if said.isdecimal() and len(said) < 16 else None  # noqa: PLR2004
+    """Say that something was recorded, at most every second, for as long as the page is open.
+
+    after: the position up to which the page has rows; without it only what comes from now on.
+    """
+    begin = _position(request.headers.get("last-event-id", "")) or _position(after)
     chosen = f"{family}." if family in FAMILIES else ""
     news = News(visit, chosen, with_telemetry=telemetry == "on", with_rows=rows == "on")
-    answer = StreamingResponse(news.stream(after), media_type="text/event-stream")
+    answer = StreamingResponse(news.stream(begin), media_type="text/event-stream")
     answer.headers["x-accel-buffering"] = "no"
-    visit.kept(answer)
     return answer
+
+
+def _position(said: str) -> int | None:
+    return int(said) if said.isdecimal() and len(said) < 16 else None  # noqa: PLR2004
 
 
 class News:
@@ -98,14 +108,14 @@ class News:
         try:
             async with visit.house.gateway.live(visit.caller, after, ()) as told:
                 if not hasattr(told, "__aiter__"):
-                    self._ended = "expired" if told.status == 401 else "lost"  # noqa: PLR2004
+                    self._ended = "expired" if told.status == 401 else ""  # noqa: PLR2004
                     return
                 async for each in told:
                     self._take(each)
-            self._ended = "lost"
         except QuartermasterError:
-            self._ended = "lost"
+            return
         finally:
+            self._ended = self._ended or "lost"
             self._moved.set()
 
     def _take(self, told: Any) -> None:

@@ -13,6 +13,7 @@ from services.chassis.errors import Refused
 from services.chassis.sealed import Keypair, seal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from starlette.responses import Response
@@ -35,6 +36,11 @@ class Session:
     role: str = ""
     permissions: tuple[str, ...] | None = None
 
+    @property
+    def is_of_login(self) -> bool:
+        """Whether it came of a name and a password, and so stands at the gateway, too."""
+        return self.fresh_until is not None
+
     def needs_renewal(self, now: datetime) -> bool:
         """Return whether the token ends soon and can be exchanged for a new one."""
         if self.refresh is None or self.fresh_until is None:
@@ -49,6 +55,16 @@ class Session:
             bearer=str(tokens["access_token"]),
             refresh=tokens.get("refresh_token") or None,
             fresh_until=now.timestamp() + lasts_s,
+        )
+
+    def known_as(self, said: Mapping[str, Any]) -> Session:
+        """Return the session with what the gateway says of whose it is, and what they may do."""
+        permissions = said.get("permissions")
+        return replace(
+            self,
+            name=str(said.get("username") or self.name),
+            role=str(said.get("role") or ""),
+            permissions=None if permissions is None else tuple(permissions),
         )
 
 

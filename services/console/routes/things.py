@@ -55,7 +55,7 @@ async def queue(visit: VisitHere, id_: Id) -> Response:
     bar = await visit.bar()
     drawn = chart(await all_samples(visit, _in(id_), bar.begin))
     stretch = {"begin": bar.begin.timestamp(), "end": bar.at.timestamp()}
-    return visit.kept(JSONResponse({**drawn, **stretch}))
+    return JSONResponse({**drawn, **stretch})
 
 
 @router.get("/nodes/{id_}")

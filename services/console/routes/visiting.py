@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 from urllib.parse import parse_qsl, quote
@@ -12,10 +12,13 @@ from fastapi import Depends, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from services.chassis.addresses import Proxies
 from services.chassis.errors import Conflict, NotFound, QuartermasterError, Refused, Unavailable
+from services.chassis.targets import AllowList
 from services.console.decide.places import section_of
 from services.console.decide.spoken import moment
 from services.console.decide.when import Timebar, When, timebar
+from services.console.routes.renewing import Renewals, keep
 from services.console.routes.sessions import COOKIE, Session
 
 if TYPE_CHECKING:
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
 
 UNAUTHORIZED, FORBIDDEN, GONE_BEFORE = 401, 403, 422
 A_PAGE, AT_MOST = 200, 2000
-REMEMBERED_S = 60.0
+NARROWING = ("model", "node", "family", "telemetry")  # what stays when the time is changed
 MOST_FIELDS, LONGEST_FIELD = 200, 100_000
 _ERRORS: dict[int, type[QuartermasterError]] = {
     404: NotFound, 409: Conflict, 412: Conflict, 422: Refused, 429: Unavailable, 503: Unavailable,
@@ -109,35 +112,14 @@ class House:
     clock: Clock
     caller: Any  # makes what the gateway is shown, of a bearer and an address
     project: str
+    proxies: Proxies = field(default_factory=lambda: Proxies(AllowList(())))
 
     def __post_init__(self) -> None:
         self.renewals = Renewals(self)
 
-
-class Renewals:
-    """Refresh tokens are good once: requests that come together share what one of them got."""
-
-    def __init__(self, house: House) -> None:
-        self._house = house
-        self._lock = asyncio.Lock()
-        self._known: dict[str, tuple[float, Session]] = {}
-
-    async def renewed(self, session: Session, address: str | None) -> Session:
-        """Return the session with new tokens, or as it is when they cannot be had."""
-        house, now = self._house, self._house.clock.now()
-        async with self._lock:
-            self._known = {
-                token: kept for token, kept in self._known.items() if kept[0] > now.timestamp()
-            }
-            token = session.refresh or ""
-            if token in self._known:
-                return self._known[token][1]
-            answer = await house.gateway.refresh(house.caller(None, address), token)
-            if not answer.is_good:
-                return session
-            new = session.renewed(answer.data, now)
-            self._known[token] = (now.timestamp() + REMEMBERED_S, new)
-            return new
+    def calling(self, request: Request, bearer: str | None = None) -> Any:
+        """Return in whose name the gateway is asked, and from where they ask."""
+        return self.caller(bearer, self.proxies.told_on(request))
 
 
 class Visit:
@@ -146,9 +128,7 @@ class Visit:
     def __init__(self, request: Request, house: House, session: Session) -> None:
         self.request, self.house, self.session = request, house, session
         self.when = When.of(request.query_params)
-        self.is_renewed = False
-        address = request.client.host if request.client else None
-        self.caller = house.caller(session.bearer, address)
+        self.caller = house.calling(request, session.bearer)
         seen = request.query_params.get("min_position", "")
         self._seen = seen if seen.isdecimal() and len(seen) < 16 else ""  # noqa: PLR2004
 
@@ -220,15 +200,15 @@ class Visit:
         path, done = self.request.url.path, self.request.query_params.get("done", "")
         text = self.house.pages.render(
             template, is_part=self.is_part, bar=bar, when=self.when, session=self.session,
-            here=path, section=section_of(path), done=done, live_query="", **model,
+            here=path, section=section_of(path), done=done, live_query="",
+            narrowed_by=self._narrowed_by(), **model,
         )  # fmt: skip
-        return self.kept(HTMLResponse(text, headers={"vary": "hx-request"}))
+        return HTMLResponse(text, headers={"vary": "hx-request"})
 
-    def kept(self, response: Response) -> Response:
-        """Return an answer with the session in it, where that has new tokens."""
-        if self.is_renewed:
-            self.house.sessions.keep(response, self.session, self.house.clock.now())
-        return response
+    def _narrowed_by(self) -> dict[str, str]:
+        """Return what was asked for besides the time."""
+        given = self.request.query_params
+        return {name: given[name] for name in NARROWING if given.get(name)}
 
     async def _past(self) -> tuple[int, datetime, str] | None:
         """Return the position, moment and telemetry of the point that is looked at."""
@@ -256,12 +236,12 @@ async def _visit(request: Request) -> Visit:
     session = house.sessions.open(request.cookies.get(COOKIE), now)
     if session is None:
         raise LoginNeededError
-    if not session.needs_renewal(now):
-        return Visit(request, house, session)
-    address = request.client.host if request.client else None
-    visit = Visit(request, house, await house.renewals.renewed(session, address))
-    visit.is_renewed = visit.session is not session
-    return visit
+    if session.needs_renewal(now):
+        renewed = await house.renewals.renewed(session, request)
+        if renewed is not session:
+            keep(request, renewed)
+        session = renewed
+    return Visit(request, house, session)
 
 
 VisitHere = Annotated[Visit, Depends(_visit)]
@@ -270,7 +250,10 @@ VisitHere = Annotated[Visit, Depends(_visit)]
 async def form_of(request: Request) -> dict[str, str]:
     """Return the fields of a form that a page of ours sent; of several alike the last."""
     text = (await request.body()).decode("utf-8", "replace")
-    fields = parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_FIELDS)
+    try:
+        fields = parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_FIELDS)
+    except ValueError:
+        raise Refused(f"a form has at most {MOST_FIELDS} fields") from None
     return {name: value[:LONGEST_FIELD] for name, value in fields}
 
 

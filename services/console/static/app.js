@@ -71,7 +71,7 @@
     refresh();
   });
   live?.addEventListener("lost", () => lost(true));
-  live?.addEventListener("expired", () => location.reload());
+  live?.addEventListener("expired", () => { if (!secret()) location.reload(); });
   document.addEventListener("htmx:sse:error", () => lost(true));
   document.addEventListener("htmx:sse:after:connection", () => lost(false));
   document.addEventListener("htmx:sse:after:message", () => {
@@ -98,6 +98,9 @@
   const go = (position, push) => {
     const url = at(position);
     const was = shell().dataset.past === "1";
+    // Rows of events are followed or not for as long as a page is there, so a new one is opened.
+    const crosses = url.searchParams.has("as_of") === !was;
+    if (crosses && live?.hasAttribute("hx-target")) { if (push) location.href = url; return; }
     if (!live && !url.searchParams.has("as_of")) { location.href = url; return; }
     history[push || !was ? "pushState" : "replaceState"](null, "", url);
     draw(url);
@@ -121,7 +124,6 @@
       const form = event.target.form;
       const url = new URL(form.action);
       for (const [name, value] of new FormData(form)) if (value) url.searchParams.set(name, value);
-      if (form.id !== "timebar" && $("#range").value !== "15m") url.searchParams.set("range", $("#range").value);
       if (form.id === "timebar" && url.searchParams.get("range") === "15m") url.searchParams.delete("range");
       location.href = url;
     }
@@ -130,12 +132,14 @@
 
   // ---- Dialogs --------------------------------------------------------------------------------
   const dialog = $("#dialog"), body = $("#dialog-body");
+  const secret = () => $("#dialog[open] .secret");  // the only copy of it there will be
   const show = async (answer) => {
     const to = answer.headers.get("HX-Redirect");
     if (to) { location.href = to; return; }
     body.innerHTML = await answer.text();
     if (!dialog.open) dialog.showModal();
-    (body.querySelector("[aria-invalid], [autofocus], input:not([type=hidden]), select, textarea") || dialog).focus();
+    (body.querySelector("[aria-invalid]") ||
+      body.querySelector("[autofocus], input:not([type=hidden]), select, textarea") || dialog).focus();
   };
   const ask = async (url, options = {}) => {
     try {
@@ -165,8 +169,19 @@
       .finally(() => { button.disabled = false; });
   });
   for (const each of document.querySelectorAll("dialog")) {
-    each.addEventListener("click", (event) => { if (event.target === each) each.close(); });
+    let pressed = null;  // a text selected in the dialog may end outside, and is no click there
+    each.addEventListener("pointerdown", (event) => { pressed = event.target; });
+    each.addEventListener("click", (event) => {
+      if (event.target === each && pressed === each && !secret()) each.close();
+    });
+    each.addEventListener("cancel", (event) => { if (secret()) event.preventDefault(); });
   }
+  // Only its button closes a secret; a second Escape would close it whatever `cancel` says.
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !secret()) return;
+    event.preventDefault();
+    body.querySelector(".acts .button").focus();
+  }, true);
   const step = (by) => go(Number(shell().dataset.position) + by, true);
 
   // ---- Theme ----------------------------------------------------------------------------------
@@ -180,7 +195,7 @@
 
   // ---- Search and keys ------------------------------------------------------------------------
   const box = $("#palette"), input = $("#palette-input"), hits = $("#hits");
-  const palette = () => { if (box.open) return; input.value = ""; box.showModal(); find(); };
+  const palette = () => { if (box.open || secret()) return; input.value = ""; box.showModal(); find(); };
   let finding = 0;
   const find = async () => {
     const mine = ++finding;

@@ -25,11 +25,11 @@ class CredentialsTable:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def keep(self, secret_id: str, digest: str, request_id: str) -> SecretRef:
-        """Keep a new version; the same request_id is the same version."""
+    async def keep(self, secret_id: str, digest: str, request_id: str, above: int = 0) -> SecretRef:
+        """Keep a new version, later than `above`; the same request_id is the same version."""
         async with self._database.transaction() as transaction:
             await transaction.execute(_SQL["take_turns"], secret_id)
-            version = await transaction.fetchval(_SQL["keep"], secret_id, digest, request_id)
+            version = await transaction.fetchval(_SQL["keep"], secret_id, digest, request_id, above)
         return SecretRef(secret_id=secret_id, version=version)
 
     async def digest(self, secret_id: str, version: int) -> str | None:

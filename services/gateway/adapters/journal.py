@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from services.chassis import wire
-from services.chassis.errors import NotFound, Refused, Unavailable
+from services.chassis.errors import (
+    Bug,
+    Conflict,
+    NotFound,
+    QuartermasterError,
+    Refused,
+    Unavailable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,12 +22,17 @@ if TYPE_CHECKING:
     from services.chassis.ports import Bus
 
 TIMEOUT_S = 15.0
+# What is not the asker's fault must not be told as if it were.
+_CLASSES: dict[str, type[QuartermasterError]] = {
+    each.code: each for each in (NotFound, Conflict, Unavailable, Bug)
+}
 
 
 class JournalOverBus:
     """Asks the journal what only the log itself can tell.
 
-    Every method raises Unavailable, Refused for a question that is wrong, NotFound.
+    Every method raises Unavailable, Refused for a question that is wrong, NotFound, Conflict, and
+    Bug where the journal failed.
     """
 
     def __init__(self, bus: Bus) -> None:
@@ -73,8 +85,6 @@ class JournalOverBus:
         if "error" not in headers:
             return headers, body
         field, _, detail = str(headers["error"]).partition(": ")
-        if headers.get("code") == NotFound.code:
-            raise NotFound(detail or field)
-        if headers.get("code") == Unavailable.code or headers.get("busy"):
-            raise Unavailable(detail or field)
-        raise Refused(detail or field, field=field)
+        code = Unavailable.code if headers.get("busy") else str(headers.get("code"))
+        kind = _CLASSES.get(code, Refused)
+        raise kind(detail or field, **({"field": field} if kind is Refused else {}))

@@ -115,9 +115,10 @@ class ChangeRole(Plain):
 
 @dataclass(frozen=True)
 class ChangePassword:
-    """POST /auth/password, or PUT /accounts/{id}/password."""
+    """POST /auth/password, or PUT /accounts/{id}/password; above: the version that counts now."""
 
     account_id: str
+    above: int = 0
 
     def touches(self, state: State) -> tuple[str, ...]:
         """Return the account's stream."""
@@ -127,7 +128,7 @@ class ChangePassword:
     def secret_wanted(self, given: Given) -> SecretWanted | None:
         """Return the new digest's place."""
         del given
-        return SecretWanted(secret_of(self.account_id), PURPOSE, ())
+        return SecretWanted(secret_of(self.account_id), PURPOSE, (), self.above)
 
     def decide(self, state: State, given: Given) -> Verdict:
         """Say which version counts from here on; sessions stand on theirs, and end."""
@@ -135,6 +136,9 @@ class ChangePassword:
             return unknown(KIND, self.account_id)
         if given.secret is None:
             return Decision(())  # a rehearsal
+        if given.secret.version <= password_version(state, self.account_id):
+            # Whose digest is the older one loses: it is erased as soon as a later one counts.
+            return Denial("conflict", "the password was changed meanwhile", "password")
         event = AccountPasswordChanged(account_id=self.account_id, password=given.secret)
         return Decision((_on(state, self.account_id, event),), shows=(KIND, self.account_id))
 
@@ -168,6 +172,12 @@ def named(state: State, name: str) -> tuple[str, Entity] | None:
     account_id = state.owners.get(actors.actor_stream(name), "")
     account = state.find(KIND, account_id)
     return None if account is None else (account_id, account)
+
+
+def password_version(state: State, account_id: str) -> int:
+    """Return which version of its password an account stands on, 0 for no account."""
+    account = state.find(KIND, account_id)
+    return 0 if account is None else account.data["password"]["version"]
 
 
 def _new_id(given: Given) -> str:

@@ -33,6 +33,7 @@ def as_json(decision: Decision) -> dict[str, Any]:
         "shows": decision.shows,
         "answer": dict(decision.answer),
         "forgets": decision.forgets,
+        "drops": [each.model_dump() for each in decision.drops],
     }
 
 
@@ -72,4 +73,5 @@ def from_json(kept: Mapping[str, Any]) -> Decision:
         shows=tuple(kept["shows"]) if kept["shows"] else None,
         answer=kept["answer"],
         forgets=tuple(kept["forgets"]),
+        drops=tuple(SecretRef.model_validate(each) for each in kept.get("drops", ())),
     )

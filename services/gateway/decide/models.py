@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from contracts.envelope import Draft
 from contracts.events.control import SecretRotated
 from contracts.events.model import ModelDeleted, ModelRegistered, ModelUpdated
+from contracts.types import SecretRef
 from services.gateway.decide import joining, names
 from services.gateway.decide.plain import Plain
 from services.gateway.decide.verdicts import (
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from contracts.http.models import ModelChanges, NewModel
-    from contracts.types import Launch, SecretRef
+    from contracts.types import Launch
     from services.gateway.state import State, Subject
 
 KIND: Final = "model"
@@ -132,7 +133,8 @@ class ChangeModel:
         stream = stream_of(*shown)
         event = ModelUpdated.model_validate(changed)
         updated = Draft(stream, event, expected_version=state.version_of(stream))
-        return Decision((*moved, *renamed, *_rotated(given.secret), updated), shows=shown)
+        drafts = (*moved, *renamed, *_rotated(given.secret), updated)
+        return Decision(drafts, shows=shown, drops=_taken_away(known.data, changed))
 
     def _changed(self, known: Mapping[str, Any], secret: SecretRef | None) -> dict[str, Any]:
         sent = self.changes.model_dump(exclude={"rabbitmq_password"}, exclude_unset=True)
@@ -171,11 +173,13 @@ class DeleteModel(Plain):
         event = ModelDeleted(model_id=self.model_id, environment_id=environment)
         deleted = Draft(stream, event, expected_version=state.version_of(stream))
         name = _scoped(environment, known.data["name"])
-        password = known.data["queue"].get("password")
+        # Also of a model that has no password now: it may have had one.
+        password = known.data["queue"].get("password") or {}
+        secrets = (_secret(self.model_id).secret_id, password.get("secret_id"))
         return Decision(
             (deleted, *names.release(state, KIND, name)),
             answer={"id": self.model_id, "deleted": True},
-            forgets=(password["secret_id"],) if password else (),
+            forgets=tuple(dict.fromkeys(each for each in secrets if each)),
         )
 
 
@@ -197,6 +201,13 @@ def _rotated(secret: SecretRef | None) -> tuple[Draft, ...]:
         purpose="the password of a model's queue",
     )
     return (Draft(f"secret/{secret.secret_id}", event),)
+
+
+def _taken_away(known: Mapping[str, Any], changed: Mapping[str, Any]) -> tuple[SecretRef, ...]:
+    """Return the password that a model had and has no more; one that was replaced may be in use."""
+    password = known["queue"].get("password")
+    is_gone = password is not None and changed["queue"].get("password") is None
+    return (SecretRef.model_validate(password),) if is_gone else ()
 
 
 def _as_events_have_it(sent: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class Decision:
     """What is to be recorded, all together, and what is answered then.
 
     shows: the thing to answer with, as it is after the events; `answer` where there is none.
-    forgets: secrets that nobody needs once this is recorded.
+    forgets: secrets that nobody needs once this is recorded. drops: of others one version.
     """
 
     drafts: tuple[Draft, ...]
@@ -38,6 +38,7 @@ class Decision:
     shows: tuple[Kind, str] | None = None
     answer: Mapping[str, Any] = field(default_factory=dict)
     forgets: tuple[str, ...] = ()
+    drops: tuple[SecretRef, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +60,15 @@ Verdict = Decision | Denial
 
 @dataclass(frozen=True, slots=True)
 class SecretWanted:
-    """A secret that must be kept before the decision is recorded."""
+    """A secret that must be kept before the decision is recorded.
+
+    above: its version must be later than this one, though the rows before it were lost.
+    """
 
     secret_id: str
     purpose: str
     readers: tuple[str, ...]
+    above: int = 0
 
 
 class Command(Protocol):

@@ -28,10 +28,14 @@ class Told(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A choice of events; types None: all; streams, names or patterns; empty: all."""
+    """A choice of events; types None: all; streams, names or patterns; empty: all.
+
+    logs: with what workers wrote in them.
+    """
 
     types: frozenset[str] | None = None
     streams: tuple[str, ...] = ()
+    logs: bool = False
 
     def takes(self, event: Told) -> bool:
         """Return whether an event is wanted."""

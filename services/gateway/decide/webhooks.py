@@ -66,12 +66,16 @@ class RegisterWebhook:
 
 @dataclass(frozen=True)
 class ChangeWebhook:
-    """PUT or PATCH /webhooks/{id}: another address, a new secret, or both."""
+    """PUT or PATCH /webhooks/{id}: another address, a new secret, or both.
+
+    of_kind: the only kind that has such a secret; sent_as: the field that asked for it.
+    """
 
     webhook_id: str
     url: str | None
     has_new_secret: bool
     of_kind: WebhookKind | None = None
+    sent_as: str = "secret"
 
     def touches(self, state: State) -> tuple[str, ...]:
         """Return the webhook's stream."""
@@ -89,7 +93,7 @@ class ChangeWebhook:
         if known is None:
             return unknown(KIND, self.webhook_id)
         if self.of_kind not in (None, known.data.get("kind", "standard")):
-            return Denial("refused", f"it is no {self.of_kind} webhook", "bearer_token")
+            return Denial("refused", f"it is no {self.of_kind} webhook", self.sent_as)
         shown: Subject = (KIND, self.webhook_id)
         changes = {"url": self.url or known.data["url"]}
         secret = given.secret.model_dump() if given.secret else known.data.get("secret")

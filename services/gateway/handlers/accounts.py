@@ -17,6 +17,7 @@ from services.gateway.decide.accounts import (
     ChangePassword,
     Register,
     named,
+    password_version,
     refused_to_register,
     secret_of,
 )
@@ -96,12 +97,13 @@ class Accounts:
         """Exchange a refresh token for a new one and a new access token."""
         if self._rules.refresh is None or not shown.startswith(REFRESH_MARK):
             return WRONG_TOKEN
+        # First, whether it can be judged at all: a token used up by a 503 would look stolen next.
+        state = await self._judged.at(await self._own.credentials.authority())
         now, given = self._clock.now(), REFRESH_MARK + ids.token()
         until = now + self._rules.refresh
         session = await self._own.sessions.refresh(_digest(shown), _digest(given), now, until)
         if session is None:
             return WRONG_TOKEN
-        state = await self._judged.at(await self._own.credentials.authority())
         if of_session(state, session, until) is None:
             await self._own.sessions.end(session.session_id)
             return WRONG_TOKEN
@@ -130,10 +132,11 @@ class Accounts:
     async def set_password(self, account_id: str, password: str, asked: Asked) -> Answer:
         """Give an account another password; all of its sessions end."""
         digest = await self._own.passwords.digest(password)
-        answer = await self.carry_out(ChangePassword(account_id), asked, digest)
+        known = await self._judged.at(await self._own.credentials.authority())
+        command = ChangePassword(account_id, above=password_version(known, account_id))
+        answer = await self.carry_out(command, asked, digest)
         state = await self._judged.at(answer.position or 0)
-        if (account := state.find("account", account_id)) is not None:
-            version = account.data["password"]["version"]
+        if version := password_version(state, account_id):
             await self._own.credentials.forget_older(secret_of(account_id), version)
         return answer
 

@@ -15,6 +15,7 @@ import orjson
 import structlog
 
 from services.chassis.errors import NotFound, QuartermasterError, Refused, Unavailable
+from services.chassis.supervision import Together
 from services.gateway.decide.wanted import Wanted
 
 if TYPE_CHECKING:
@@ -170,20 +171,24 @@ class Board:
             if len(nodes) > TOO_MANY_NODES:
                 await self._read_all(after)
             elif nodes:
-                await asyncio.gather(*(self._read_node(node, after) for node in sorted(nodes)))
+                async with Together() as reading:
+                    for node in sorted(nodes):
+                        reading.create_task(self._read_node(node, after))
             if nodes:
                 await self._clock.sleep(COALESCE_S)
 
     async def _read_all(self, position: int) -> None:
-        self._take(await self._read(position), self._gpus.keys())
+        found = await self._read(position)
+        self._take(found, list(self._gpus))
 
     async def _read_node(self, node_id: str, position: int) -> None:
-        before = [uuid for uuid, gpu in self._gpus.items() if gpu.get("node_id") == node_id]
         try:
             found = await self._read(position, ("node_id", node_id))
         except (NotFound, Refused):
             found = []
-        self._take(found, before)
+        # As it is known now: meanwhile a GPU may have been found on another node.
+        here = [uuid for uuid, gpu in self._gpus.items() if gpu.get("node_id") == node_id]
+        self._take(found, here)
 
     async def _read(self, position: int, *narrow: tuple[str, str]) -> list[dict[str, Any]]:
         """Return GPUs as they are at a position or later, all pages of them."""
@@ -214,7 +219,8 @@ class Board:
             self._changed_in[uuid] = self.change
             self._removed_in.pop(uuid, None)
         for uuid in gone:
-            del self._gpus[uuid], self._changed_in[uuid]
+            self._gpus.pop(uuid, None)
+            self._changed_in.pop(uuid, None)
             self._removed_in[uuid] = self.change
         self._told.clear()
         self._wake()

@@ -223,10 +223,11 @@ class Commands:
             await self._log.reach(accepted.position, timeout_s=FOLD_S)
         for secret_id in decision.forgets:
             await self._forget_secret(secret_id)
+        await self._forget_useless(decision.drops)
         return self._answer(decision, accepted.position, repeated=repeated)
 
     async def _forget_useless(self, refs: Sequence[SecretRef]) -> None:
-        """Forget what was kept for a proposal that is not in the log and never will be."""
+        """Forget what nothing in the log needs, or ever will."""
         for ref in refs:
             await self._forget_secret(ref.secret_id, ref.version)
 

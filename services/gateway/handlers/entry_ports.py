@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Credentials(Protocol):
     """Where digests are kept."""
 
-    async def keep(self, secret_id: str, digest: str, request_id: str) -> SecretRef:
-        """Keep a new version; the same request_id is the same version."""
+    async def keep(self, secret_id: str, digest: str, request_id: str, above: int = 0) -> SecretRef:
+        """Keep a new version, later than `above`; the same request_id is the same version."""
 
     async def digest(self, secret_id: str, version: int) -> str | None:
         """Return the digest of one version."""

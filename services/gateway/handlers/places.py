@@ -23,7 +23,7 @@ class Places:
     async def store(self, wanted: SecretWanted, value: str, request_id: str) -> SecretRef:
         """Keep a new version; of a credential, `value` is its digest already."""
         if wanted.secret_id.startswith(OURS):
-            return await self._credentials.keep(wanted.secret_id, value, request_id)
+            return await self._credentials.keep(wanted.secret_id, value, request_id, wanted.above)
         return await self._vault.store(wanted, value, request_id)
 
     async def forget(self, secret_id: str, version: int | None = None) -> None:

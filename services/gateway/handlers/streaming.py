@@ -204,8 +204,8 @@ class Feed:
                 taken.append(each)
                 size += each.size
                 if len(taken) == CHUNK_EVENTS or size > CHUNK_BYTES:
-                    return _chunk_of(taken, each.position)
-        return _chunk_of(taken, max(after, self.position))
+                    return _chunk_of(wanted, taken, each.position)
+        return _chunk_of(wanted, taken, max(after, self.position))
 
     async def _past(self, wanted: Wanted, after: int) -> AsyncIterator[Chunk]:
         """Yield pages of history until the rest is kept here."""
@@ -214,10 +214,11 @@ class Feed:
                 through, events, last = await self._follower.history(wanted.types, after)
             frames = [frame(event) for event in events if wanted.takes(event)]
             after = through
-            yield _chunk_of(frames, through)
+            yield _chunk_of(wanted, frames, through)
             if last:
                 return
 
 
-def _chunk_of(frames: list[Frame], through: int) -> Chunk:
-    return Chunk(tuple(frames), through, b"".join(each.sse for each in frames))
+def _chunk_of(wanted: Wanted, frames: list[Frame], through: int) -> Chunk:
+    sse = b"".join(each.shown(logs=wanted.logs) for each in frames)
+    return Chunk(tuple(frames), through, sse)

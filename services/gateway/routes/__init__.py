@@ -36,6 +36,7 @@ from services.gateway.routes.access import Authentication, Authenticator, check_
 from services.gateway.routes.description import describe
 from services.gateway.routes.doors import Doors
 from services.gateway.routes.limits import RateLimits
+from services.gateway.routes.strangers import Strangers
 from services.gateway.routes.streams import Live
 
 RESOURCES = (
@@ -97,9 +98,11 @@ def application(
     install_problems(
         app, render=refuse, more_types=auth.FORMS, max_body_bytes=limits.max_body_bytes
     )
+    strangers = None
     if live is not None:
         app.add_middleware(RateLimits, live.paces, doors.proxies, refuse)
-    app.add_middleware(Authentication, authenticator, prefix, refuse)
+        strangers = Strangers(live.paces, doors.proxies)
+    app.add_middleware(Authentication, authenticator, prefix, refuse, strangers)
     app.add_middleware(GZipMiddleware, minimum_size=ZIPPED_FROM_BYTES, compresslevel=ZIP_LEVEL)
     app.add_middleware(
         CORSMiddleware,

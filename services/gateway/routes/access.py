@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from services.gateway.routes.strangers import Strangers
+
 log = structlog.get_logger(__name__)
 
 UNAUTHORIZED, FORBIDDEN = 401, 403
@@ -78,33 +80,52 @@ class Authentication:
     """Refuses strangers under the API's prefix before their body is read."""
 
     def __init__(
-        self, app: ASGIApp, authenticator: Authenticator, prefix: str, render: Render
+        self,
+        app: ASGIApp,
+        authenticator: Authenticator,
+        prefix: str,
+        render: Render,
+        strangers: Strangers | None = None,
     ) -> None:
         self._app, self._authenticator = app, authenticator
-        self._prefix, self._render = prefix, render
+        self._prefix, self._render, self._strangers = prefix, render, strangers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Note who asks, or answer 401; 503 while that cannot be told."""
+        """Note who asks, or answer 401; 503 while that cannot be told, 429 to who asks too much."""
         if scope["type"] in ("http", "websocket"):
-            state = scope.setdefault("state", {})
-            state["principal"], state["untold"] = None, None
-            try:
-                state["principal"] = await self._authenticator.principal(Headers(scope=scope))
-            except QuartermasterError as error:
-                state["untold"] = error
-            path = scope["path"]
-            if state["principal"] is None and _is_under(self._prefix, path):
-                problem = self._problem(scope, path, state["untold"])
-                await self._render(path, problem)(scope, receive, send)
+            problem = await self._problem(HTTPConnection(scope))
+            if problem is not None:
+                await self._render(scope["path"], problem)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
-    def _problem(self, scope: Scope, path: str, untold: QuartermasterError | None) -> Problem:
-        if untold is not None:
-            return of_error(path, untold)
-        client = scope.get("client")
-        log.warning("stranger refused", path=path, address=client[0] if client else None)
-        return replace(refusal(path, UNAUTHORIZED, "unauthorized", KNOCK), headers=CHALLENGE)
+    async def _problem(self, connection: HTTPConnection) -> Problem | None:
+        """Note who asks in the connection's state; return why they come no further, if so."""
+        state, path = connection.state, connection.scope["path"]
+        state.principal, state.untold = None, None
+        shown = _sent(connection.headers)
+        is_within = _is_under(self._prefix, path)
+        counts = self._strangers if shown or is_within else None
+        if counts and (problem := counts.too_often(connection, shown)):
+            return problem
+        try:
+            state.principal = await self._authenticator.principal(connection.headers)
+        except QuartermasterError as error:
+            state.untold = error
+            return of_error(path, error) if is_within else None
+        if state.principal is not None:
+            if counts:
+                counts.was_right(shown)
+            return None
+        if counts:
+            counts.was_wrong(connection, shown)
+        return _stranger(connection) if is_within else None
+
+
+def _stranger(connection: HTTPConnection) -> Problem:
+    path, client = connection.scope["path"], connection.client
+    log.warning("stranger refused", path=path, address=client.host if client else None)
+    return replace(refusal(path, UNAUTHORIZED, "unauthorized", KNOCK), headers=CHALLENGE)
 
 
 def who_asks(request: HTTPConnection) -> Principal | None:

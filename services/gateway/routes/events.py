@@ -7,11 +7,12 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from contracts.catalogue import CATALOGUE
+from contracts.roles import Permission
 from services.chassis.errors import Refused
 from services.gateway.decide.wanted import Wanted, is_pattern, matching
 from services.gateway.routes.access import READ
 from services.gateway.routes.doors import Doors, DoorsHere, Position
-from services.gateway.routes.reading import forward_chosen
+from services.gateway.routes.reading import forward_chosen, may_read_logs
 from services.gateway.routes.streams import EVENTS, EventStream, LiveHere, opened, still_allowed
 
 router = APIRouter(tags=["events"])
@@ -33,12 +34,14 @@ After = Annotated[
 
 
 async def _wanted(
+    request: Request,
     type: Patterns = [],  # noqa: A002, B006 (what it is called in the query; FastAPI copies it)
     types: Patterns = [],  # noqa: B006
     stream: Patterns = [],  # noqa: B006
 ) -> Wanted:
     chosen = _types(type, "type") | _types(types, "types")
-    return Wanted(chosen or None, tuple(sorted(_listed(stream, "stream"))))
+    streams = tuple(sorted(_listed(stream, "stream")))
+    return Wanted(chosen or None, streams, may_read_logs(request))
 
 
 @router.get(
@@ -70,7 +73,9 @@ async def events(
     await live.feed.reach(begin)
     place = opened(request, live.streams)
     chunks = live.feed.read(wanted, begin)
-    return EventStream(chunks, begin, place, live.streams, still_allowed(request))
+    # Who may no longer read logs comes again, and is told the rest without them.
+    allowed = still_allowed(request, Permission.OPERATE if wanted.logs else Permission.READ)
+    return EventStream(chunks, begin, place, live.streams, allowed)
 
 
 def wants_stream(request: Request) -> bool:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from services.gateway.routes.addresses import Proxies
 
 REMEMBERED = 10_000
+_REFUSED = "refused"
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -35,13 +36,28 @@ class Paces:
         kind, pace = self._pace(method)
         if pace is None:
             return None
-        key = (kind, caller)
+        early_s = self._take((kind, caller), pace)
+        return (kind, pace, early_s) if early_s else None
+
+    def until_refused(self, address: str) -> float:
+        """Return for how long nobody unknown from this address is looked at (s), 0 for now."""
+        due = self._due.get((_REFUSED, address))
+        if due is None or (pace := self._limits.reads) is None:
+            return 0.0
+        return admit(due, self._clock.monotonic(), pace)[1]
+
+    def count_refused(self, address: str) -> None:
+        """Count one that was refused: the pace is that of reads, and who is known takes no part."""
+        if (pace := self._limits.reads) is not None:
+            self._take((_REFUSED, address), pace)
+
+    def _take(self, key: tuple[str, str], pace: Pace) -> float:
         due, early_s = admit(self._due.get(key, 0.0), self._clock.monotonic(), pace)
         self._due[key] = due
         self._due.move_to_end(key)
         if len(self._due) > REMEMBERED:
             self._due.popitem(last=False)
-        return (kind, pace, early_s) if early_s else None
+        return early_s
 
     def _pace(self, method: str) -> tuple[str, Pace | None]:
         is_read = method in _READS

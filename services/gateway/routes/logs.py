@@ -10,15 +10,23 @@ import structlog
 from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import PlainTextResponse, StreamingResponse
 
+from contracts.roles import Permission
 from contracts.types import InstanceId
 from services.chassis.connections import abort
 from services.chassis.errors import NotFound, Unavailable
 from services.gateway.routes.access import OPERATE
 from services.gateway.routes.doors import Doors, DoorsHere
-from services.gateway.routes.streams import LiveHere, Place, Streams, opened
+from services.gateway.routes.streams import (
+    ASK_AGAIN_S,
+    LiveHere,
+    Place,
+    Streams,
+    opened,
+    still_allowed,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from starlette.types import Receive, Scope, Send
 
@@ -27,6 +35,7 @@ router = APIRouter(tags=["fleet"])
 
 TEXT = "text/plain"
 MOST_LINES = 10_000
+REFUSED = b"\n[the log ends here: you may not read it any more]\n"
 # Lines are sent as they come: nothing on the way may gather or keep them.
 AS_THEY_COME = {
     "cache-control": "no-store",
@@ -66,7 +75,8 @@ async def logs(
             raise
         # Its agent has forgotten it, or is gone with its node: what its death was recorded with.
         return PlainTextResponse(kept, headers={"cache-control": "no-store"})
-    return Followed(chunks, place, live.streams)
+    allowed = still_allowed(request, Permission.OPERATE)
+    return Followed(while_allowed(chunks, allowed), place, live.streams)
 
 
 def _node_of(instance: dict[str, Any]) -> str:
@@ -111,3 +121,31 @@ class Followed(StreamingResponse):
         except Unavailable as error:  # too late for a status
             log.info("a worker's log ends", because=error.detail)
             yield f"\n[the log ends here: {error.detail}]\n".encode()
+
+
+async def while_allowed(
+    chunks: AsyncIterator[bytes], allowed: Callable[[], Awaitable[bool]]
+) -> AsyncIterator[bytes]:
+    """Yield chunks until they end or `allowed` says no: it is asked though nothing comes."""
+    loop = asyncio.get_running_loop()
+    ask_at, coming = loop.time() + ASK_AGAIN_S, asyncio.create_task(_next(chunks))
+    try:
+        while True:
+            await asyncio.wait({coming}, timeout=ask_at - loop.time())
+            if loop.time() >= ask_at:
+                ask_at = loop.time() + ASK_AGAIN_S
+                if not await allowed():
+                    yield REFUSED
+                    return
+            if coming.done():
+                if (chunk := coming.result()) is None:
+                    return
+                yield chunk
+                coming = asyncio.create_task(_next(chunks))
+    finally:
+        coming.cancel()
+        await asyncio.wait({coming})
+
+
+async def _next(chunks: AsyncIterator[bytes]) -> bytes | None:
+    return await anext(chunks, None)

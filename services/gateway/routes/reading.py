@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from starlette.responses import Response
 
+from contracts.roles import Permission
 from services.chassis.errors import Refused
 from services.gateway.routes import shapes
+from services.gateway.routes.access import who_asks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
 
     from services.gateway.routes.doors import Doors, Read
 
-AS_OF, MIN_POSITION = "as_of", "min_position"
+AS_OF, MIN_POSITION, LOG_TAILS = "as_of", "min_position", "log_tails"
+# The reads that show dead workers' last lines; the others are of nobody's logs, and shared by all.
+TELLING_LOGS = ("/instances", "/deployments/", "/events", "/history/")
 NOT_MODIFIED = 304
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _LONGEST = 2000
@@ -75,12 +79,24 @@ async def _read(
     for name, value in sent:
         if len(value) > _LONGEST or _CONTROL.search(value) or _CONTROL.search(name):
             raise Refused("this is no value for a parameter", field=_CONTROL.sub("?", name)[:100])
-    replaced = {MIN_POSITION, *instead_of}
+    chosen = [*chosen, *_about_logs(request, path)]
+    replaced = {MIN_POSITION, *instead_of, *(name for name, _ in chosen)}
     parameters = [(name, value) for name, value in sent if name not in replaced]
     parameters += chosen
     if (least := least_position(request, doors)) > 0:
         parameters.append((MIN_POSITION, str(least)))
     return await doors.reads.get(path, parameters, request.headers.get("if-none-match"))
+
+
+def may_read_logs(request: Request) -> bool:
+    """Return whether what workers write may be shown to who asks: a prompt may stand in it."""
+    asker = who_asks(request)
+    return asker is not None and asker.may(Permission.OPERATE)
+
+
+def _about_logs(request: Request, path: str) -> list[tuple[str, str]]:
+    hides = path.startswith(TELLING_LOGS) and not may_read_logs(request)
+    return [(LOG_TAILS, "false")] if hides else []
 
 
 def least_position(request: Request, doors: Doors) -> int:

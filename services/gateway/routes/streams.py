@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
+from contracts.roles import Permission
 from services.chassis.connections import abort
 from services.chassis.errors import QuartermasterError, Unavailable
 from services.gateway.decide.following import Chunk, EndedError, FellBehindError
@@ -174,15 +175,17 @@ def opened(request: HTTPConnection, streams: Streams) -> Place:
     return Place(streams, caller)
 
 
-def still_allowed(request: HTTPConnection) -> Callable[[], Awaitable[bool]]:
-    """Return what tells whether who opened this may still read; yes while it cannot be told."""
+def still_allowed(
+    request: HTTPConnection, permission: Permission = Permission.READ
+) -> Callable[[], Awaitable[bool]]:
+    """Return what tells whether who opened this still may; yes while it cannot be told."""
 
     async def allowed() -> bool:
         try:
             found = await request.app.state.authenticator.principal(request.headers)
         except Unavailable:
             return True
-        return found is not None and found.may("read")
+        return found is not None and found.may(permission)
 
     return allowed
 

@@ -64,8 +64,8 @@ async def change(
     """Change the address, or replace the secret."""
     doors.targets.webhooks.check(changes.url)
     sent, makes_one = changes.secret or changes.bearer_token, changes.rotate_secret
-    of_kind = _kind_meant(changes)
-    command = ChangeWebhook(webhook_id, changes.url or None, bool(sent or makes_one), of_kind)
+    has_new = bool(sent or makes_one)
+    command = ChangeWebhook(webhook_id, changes.url or None, has_new, *_meant(changes))
     return await _carry_out(doors, command, asked, sent, makes_one=makes_one)
 
 
@@ -109,11 +109,13 @@ async def test(webhook_id: WebhookId, asked: AskedHere, doors: DoorsHere) -> Res
     return await doors.carry_out(TestWebhook(webhook_id), asked)
 
 
-def _kind_meant(changes: WebhookChanges) -> WebhookKind | None:
-    """Return which kind of webhook these changes are for, None when any will do."""
+def _meant(changes: WebhookChanges) -> tuple[WebhookKind | None, str]:
+    """Return which kind of webhook these changes are for, None for any, and the field that says."""
     if changes.bearer_token is not None:
-        return "alertmanager"
-    return "standard" if changes.secret is not None or changes.rotate_secret else None
+        return "alertmanager", "bearer_token"
+    if changes.secret is not None:
+        return "standard", "secret"
+    return ("standard" if changes.rotate_secret else None), "rotate_secret"
 
 
 async def _carry_out(

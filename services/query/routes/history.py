@@ -16,8 +16,6 @@ from services.query.routes.cursors import Cursor, cursor_of
 from services.query.routes.reading import Page, Read, Reader, answer
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from services.query.state import Then
 
 _EVENT = r"^([0-9]{1,18}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$"
@@ -86,7 +84,7 @@ def routes(reader: Reader, machine: TimeMachine) -> APIRouter:
         if found.next_cursor is not None:
             pinned = Cursor(found.next_cursor, then.position if then else None)
             found = found.model_copy(update={"next_cursor": str(pinned)})
-        return _answer(request, found, found.position, then)
+        return _answer(request, page, found, then)
 
     @router.get("/blame/{event}")
     async def blame(
@@ -99,12 +97,12 @@ def routes(reader: Reader, machine: TimeMachine) -> APIRouter:
         as_of = then.position if then else None
         asked = Blamed(which, wide.causes, wide.depth, wide.effects, as_of, wide.min_position)
         found = await machine.blame(asked)
-        return _answer(request, found, found.position, then)
+        return _answer(request, wide, found, then)
 
     return router
 
 
-def _answer(request: Request, found: BaseModel, position: int, then: Then | None) -> Response:
+def _answer(request: Request, read: Read, found: History | Blame, then: Then | None) -> Response:
     """Answer with the JSON of a model that ends with its position, which its tag leaves out."""
-    body = found.model_dump_json().encode()
-    return answer(request, body, position, body.rpartition(b',"position":')[0], then)
+    body = read.shown(found.model_dump_json().encode())
+    return answer(request, body, found.position, body.rpartition(b',"position":')[0], then)

@@ -1,11 +1,14 @@
 """Reads: GET /events, /status and /health."""
 
+from collections.abc import Collection
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field, StringConstraints
 
+from contracts.catalogue import TELEMETRY_TYPES
 from services.chassis.repeating import Repeated
+from services.query.decide.asked import FACTS
 from services.query.routes.reading import (
     Page,
     Position,
@@ -32,6 +35,15 @@ class PageOfEvents(Page):
         return [name for name in names if name] or None
 
 
+def events_of(types: Collection[str] | None) -> str:
+    """Return which list has all events of these types; a type that nobody knows may be either."""
+    if types and set(FACTS).issuperset(types):
+        return "fact_events"
+    if types and TELEMETRY_TYPES.issuperset(types):
+        return "telemetry_events"
+    return "events"
+
+
 def routes(reader: Reader) -> APIRouter:
     """Return the routes of the log and of how far the read models are behind it."""
     router = APIRouter(tags=["log"], route_class=Repeated)
@@ -40,7 +52,8 @@ def routes(reader: Reader) -> APIRouter:
     async def events(request: Request, page: Annotated[PageOfEvents, Query()]) -> Response:
         narrow = (page.after, page.wanted())
         if page.stream is None:
-            return await a_page(request, reader, "events", page, *narrow, numbered=True)
+            name = events_of(page.wanted())
+            return await a_page(request, reader, name, page, *narrow, numbered=True)
         return await a_page(
             request, reader, "events_of_stream", page, *narrow, page.stream, numbered=True
         )

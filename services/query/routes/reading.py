@@ -13,6 +13,7 @@ from contracts.types import EnvironmentId
 from services.chassis.errors import NotFound
 from services.query.routes.as_of import LAST_POSITION, AsOf, then_of
 from services.query.routes.cursors import Cursor, cursor_of
+from services.query.routes.log_tails import without_log_tails
 from services.query.state import Found, Then
 
 if TYPE_CHECKING:
@@ -43,6 +44,15 @@ class Read(Waiting):
     """The parameters of every read."""
 
     as_of: AsOf | None = None
+    log_tails: bool = Field(
+        default=True,
+        description="Whether to show the last lines of dead workers' logs. What people asked a "
+        "model may stand in them: no, for whoever asks on behalf of somebody who may not read it.",
+    )
+
+    def shown(self, content: bytes) -> bytes:
+        """Return what of this JSON is to be shown."""
+        return content if self.log_tails else without_log_tails(content)
 
 
 class Page(Read):
@@ -98,7 +108,7 @@ async def a_page(
     found = await reader.page(
         name, page.limit, after, *args, min_position=page.min_position, then=then
     )
-    items = found.content or b"[]"
+    items = page.shown(found.content or b"[]")
     cursor = orjson.dumps(_next(found, then))
     rest = b',"as_of":%b}' % then.as_json() if then else b"}"
     body = b'{"items":%b,"next_cursor":%b,"position":%d%b' % (items, cursor, found.position, rest)
@@ -112,7 +122,8 @@ async def one_of(request: Request, reader: Reader, name: str, read: Read, *args:
     if found.content is None:
         when = f" as of position {then.position}" if then else ""
         raise NotFound(f"there is no {name} {' '.join(map(str, args))}".rstrip() + when)
-    return answer(request, found.content, found.position, found.content, then)
+    content = read.shown(found.content)
+    return answer(request, content, found.position, content, then)
 
 
 def answer(

@@ -20,6 +20,7 @@ PAGES = (
     "/", "/environments", "/models", "/nodes", "/deployments", "/scheduling", "/events", "/alerts",
     "/models/mdl-1", "/nodes/nod-1", "/gpus/GPU-0", "/instances/i-1", "/environments/env-1",
     "/strategies/str-1", "/alerts/node_offline%3Anod-2%3A5", "/webhooks/whk-1",
+    "/models/mdl-2", "/gpus/GPU-1",
 )  # fmt: skip
 
 
@@ -30,6 +31,7 @@ async def test_every_page_is_drawn_now_and_as_of_the_past_without_inline_code(pa
     now = await client.get(path)
     assert now.status_code == 200, now.text
     assert not re.search(r"<script(?![^>]* src=)|<style|\son\w+=|\sstyle=|javascript:", now.text)
+    assert "{&#39;" not in now.text, "what the API says is shown in words"
     gateway.asked.clear()
     past = await client.get(path, params={"as_of": "50"})
     assert past.status_code == 200, past.text
@@ -44,6 +46,18 @@ async def test_a_page_is_drawn_in_part_for_one_that_is_there_already():
     client = await logged_in(FakeGateway())
     part = await client.get("/", headers={"hx-request": "true"})
     assert part.text.lstrip().startswith('<div id="shell"')
+
+
+async def test_what_is_wrong_with_a_queue_or_a_gpu_is_said_in_words():
+    client = await logged_in(FakeGateway())
+    why = "its broker does not take this user and password (the broker answered 401)"
+    assert f"The queue cannot be read: {why}." in (await client.get("/models/mdl-2")).text
+    for path in ("/", "/models"):
+        assert f'title="{why}"' in (await client.get(path)).text
+    gpu = (await client.get("/gpus/GPU-1")).text
+    assert "<dd>its node reports [4711] on it</dd>" in gpu
+    assert "<dd>since 11:53:00</dd>" in gpu
+    assert 'href="/instances/i-0"' in gpu
 
 
 async def test_an_empty_fleet_says_what_to_do_next():

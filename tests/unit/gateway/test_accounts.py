@@ -124,6 +124,14 @@ def test_who_is_gone_or_has_another_password_is_out_with_their_sessions_and_keys
     assert set(story.verdict.forgets) == {secret_of(id_), f"key.{key}"}
 
 
+def test_a_password_that_was_kept_before_the_one_that_counts_is_denied(story: Story):
+    id_ = registered(story)
+    second, third = (SecretRef(secret_id=secret_of(id_), version=number) for number in (2, 3))
+    story.when(ChangePassword(id_), third).then(AccountPasswordChanged)
+    story.when(ChangePassword(id_), second).then_denied("conflict", "password")
+    story.when(ChangePassword(id_), third).then_denied("conflict", "password")
+
+
 @pytest.mark.parametrize(
     "command",
     [

@@ -175,8 +175,13 @@ def test_a_models_password_is_replaced_or_taken_away_and_otherwise_kept():
     story.when(ChangeModel(id_, ModelChanges(rabbitmq_password="q")), newer)
     story.then(control.SecretRotated, model.ModelUpdated)
     assert story.event(model.ModelUpdated).queue.password == newer
+    assert story.verdict.drops == ()
     story.when(ChangeModel(id_, ModelChanges(rabbitmq_password=None)))
     assert story.event(model.ModelUpdated).queue.password is None
+    assert story.verdict.drops == (newer,)
+    assert keeping.from_json(keeping.as_json(story.verdict)) == story.verdict
+    story.when(DeleteModel(id_))
+    assert story.verdict.forgets == (f"{id_}.rabbitmq",)
 
 
 def test_a_changed_model_keeps_what_was_not_sent():
@@ -224,7 +229,7 @@ def test_a_deleted_model_lets_its_secret_be_forgotten():
     id_ = story.when(command, REF).shown
     story.when(DeleteModel(id_))
     assert isinstance(story.verdict, Decision)
-    assert story.verdict.forgets == ("s-1",)
+    assert story.verdict.forgets == (f"{id_}.rabbitmq", "s-1")
 
 
 def test_a_nodes_own_news_do_not_stand_in_the_way_of_a_change():

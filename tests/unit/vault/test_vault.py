@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from contracts.types import SecretRef
 from services.chassis import secrets
-from services.chassis.errors import Bug, Refused
+from services.chassis.errors import Bug, Refused, Unavailable
 from services.chassis.memory import MemoryBroker
 from services.chassis.sealed import Keypair, seal
 from services.vault.adapters.cipher import AesGcm
@@ -182,6 +182,30 @@ async def test_it_answers_over_the_bus_and_survives_a_lost_connection(vault):
         await secrets.forget(broker.bus("gateway"), "webhook:w-1")
         with pytest.raises(Refused):
             await secrets.reveal(broker.bus("alerter"), ref)
+    finally:
+        running.cancel()
+
+
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [(RuntimeError(CANARY), Bug), (Unavailable("later"), Unavailable), (Refused("no"), Refused)],
+)
+async def test_a_fault_of_the_vault_is_not_told_as_the_askers(vault, table, failure, told):
+    async def fails(*_: object) -> None:
+        raise failure
+
+    table.add = table.erase = fails
+    broker = MemoryBroker()
+    own, gateway = broker.bus("vault"), broker.bus("gateway")
+    running = asyncio.create_task(answer_questions(own, vault, lambda _: asyncio.sleep(0)))
+    try:
+        for asking in (
+            secrets.store(gateway, "webhook:w-1", CANARY, purpose="signing", readers=["alerter"]),
+            secrets.forget(gateway, "webhook:w-1"),
+        ):
+            with pytest.raises(told) as refused:
+                await asking
+            assert CANARY not in str(refused.value)
     finally:
         running.cancel()
 
