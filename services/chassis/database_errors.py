@@ -30,6 +30,9 @@ _BY_SQLSTATE: tuple[tuple[str, type[QuartermasterError]], ...] = (
 )
 
 
+_OF_A_LOST_ONE = ("released back to the pool", "another operation is in progress")
+
+
 @contextmanager
 def mapped() -> Iterator[None]:
     """Turn the driver's errors inside the block into ours; ours pass as they are."""
@@ -55,9 +58,11 @@ def _of_server(error: exceptions.PostgresError) -> QuartermasterError:
 def _of_driver(error: exceptions.InterfaceError) -> QuartermasterError:
     """Tell a lost connection from a misuse of the driver, which only the message tells apart.
 
-    We use connections only while we have them: one that was given back was lost, not misused.
+    We use connections only while we have them, and one at a time: one that was given back was lost,
+    not misused, and one on which "another operation is in progress" has heard the server's last
+    word (FATAL) and waits for the end of it, for a moment, until it is closed.
     """
     text = str(error)
     lost = ("connection" in text and "closed" in text) or "pool is clos" in text
-    lost = lost or "released back to the pool" in text
+    lost = lost or any(words in text for words in _OF_A_LOST_ONE)
     return Unavailable(text) if lost else Bug(text)

@@ -4,9 +4,11 @@ import asyncio
 import subprocess
 import sys
 
+import asyncpg
 import pytest
 
 from services.chassis.database import connect_pool
+from services.chassis.database_errors import mapped
 from services.chassis.database_limits import BY_SERVICE, Limits
 from services.chassis.errors import Bug, Conflict, Refused, Unavailable
 from services.chassis.migrations import migrate
@@ -99,6 +101,39 @@ async def test_whoever_waits_too_long_for_a_connection_is_told_and_is_not_queued
             with pytest.raises(Unavailable):
                 await asyncio.wait_for(waiting, 5)
     assert await ours.fetchval("select 2") == 2
+    await ours.close()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "cannot perform operation: another operation is in progress",
+        "cannot call PoolConnectionProxy.fetch(): connection has been released back to the pool",
+        "connection is closed",
+    ],
+)
+def test_a_connection_on_which_the_server_said_its_last_word_is_no_misuse_of_ours(said):
+    with pytest.raises(Unavailable), mapped():
+        raise asyncpg.InterfaceError(said)
+
+
+async def test_a_driver_that_heard_the_servers_last_word_is_unavailable_until_it_is_closed(
+    database,
+):
+    ours = await connect_pool(database.owner_url(), service="test", max_size=1)
+    # FATAL, as from a server that is killed, and nothing behind it.
+    fatal = b"SFATAL\0VFATAL\0C57P01\0Mterminating\0\0"
+
+    async def two_statements():
+        async with ours.transaction() as tx:
+            await tx.fetchval("select 1")
+            protocol = tx._connection._con._protocol
+            protocol.data_received(b"E" + (len(fatal) + 4).to_bytes(4, "big") + fatal)
+            await tx.fetchval("select 2")
+
+    with pytest.raises(Unavailable):
+        await two_statements()
+    assert await ours.fetchval("select 3") == 3
     await ours.close()
 
 

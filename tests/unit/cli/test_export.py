@@ -67,6 +67,7 @@ def test_an_export_that_was_cut_off_goes_on_where_it_ended(tmp_path: Path, name:
         ("damaged.gz", gzip.compress(b"")[:10] + b"\xff" * 40),
         ("other.gz", gzip.compress(b"no export\n")),
     ],
+    ids=("lines", "no line", "json", "a line of json", "not packed", "damaged", "packed lines"),
 )
 def test_a_file_that_is_no_export_is_refused_and_left_as_it_is(
     tmp_path: Path, name: str, content: bytes
