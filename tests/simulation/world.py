@@ -181,7 +181,10 @@ def quiet() -> Iterator[None]:
     before = structlog.get_config()
     hook, level = sys.unraisablehook, logging.root.manager.disable
     gc.disable()  # a collection would end generators at moments that no seed knows
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL),
+        logger_factory=structlog.ReturnLoggerFactory(),  # the alerter's cry as well
+    )
     logging.disable(logging.CRITICAL)
     sys.unraisablehook = lambda _: None  # a dead process's coroutines, when they are collected
     with ExitStack() as stack:
