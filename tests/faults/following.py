@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
@@ -16,6 +16,7 @@ from services.chassis.clock import SystemClock
 from services.chassis.follower import Follower
 from services.chassis.ids import uuid7
 from services.chassis.proposer import Proposer
+from tests.in_memory import ended
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -96,6 +97,4 @@ async def reading(ground: Ground, line: FaultProxy | None = None) -> AsyncIterat
         try:
             yield reader
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await ended(task)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
@@ -18,6 +18,7 @@ from tests.e2e.fleet import eventually
 from tests.faults.following import GATEWAY, an_environment, connected, proposer, reading
 from tests.faults.registry import row
 from tests.faults.standby import Standby
+from tests.in_memory import ended
 from tests.shared.log import command, entry
 
 if TYPE_CHECKING:
@@ -56,9 +57,7 @@ async def answering(ground: Ground) -> AsyncIterator[Answered]:
         try:
             yield answered
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await ended(task)
 
 
 @row(
