@@ -10,12 +10,12 @@ from pydantic import SecretStr
 
 from contracts.types import Launch
 from services.agent.routes.app import create_app
+from services.chassis.addresses import Proxies
 from services.chassis.health import Health
 from services.chassis.targets import PRIVATE_NETWORKS, AllowList
 from services.chassis.webhook_targets import WebhookTargets
 from services.gateway.routes import application
 from services.gateway.routes.access import StaticToken
-from services.gateway.routes.addresses import Proxies
 from services.gateway.routes.answers import Envelopes
 from services.gateway.routes.doors import About, Doors
 from services.gateway.routes.targets import Targets

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from contracts.types import Launch
 from services.chassis import bus
+from services.chassis.addresses import Proxies
 from services.chassis.agents import Access, Agents
 from services.chassis.clock import LogClock
 from services.chassis.database import connect_pool
@@ -44,7 +45,6 @@ from services.gateway.handlers.places import Places
 from services.gateway.handlers.streaming import Feed
 from services.gateway.routes import application
 from services.gateway.routes.access import Door, StaticToken
-from services.gateway.routes.addresses import Proxies
 from services.gateway.routes.answers import Envelopes
 from services.gateway.routes.doors import About, Doors
 from services.gateway.routes.events import TYPES as EVERY_TYPE

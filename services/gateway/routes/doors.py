@@ -14,11 +14,11 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from contracts.types import Launch
+from services.chassis.addresses import Proxies
 from services.chassis.errors import Refused
 from services.gateway.decide.asking import Answer, Asked
 from services.gateway.decide.verdicts import Command
 from services.gateway.routes.access import who_asks
-from services.gateway.routes.addresses import Proxies
 from services.gateway.routes.entrance import Accounts
 from services.gateway.routes.targets import Targets
 

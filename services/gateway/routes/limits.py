@@ -16,8 +16,8 @@ from services.gateway.routes.streams import TOO_MANY, caller_of
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from services.chassis.addresses import Proxies
     from services.chassis.clock import Clock
-    from services.gateway.routes.addresses import Proxies
 
 REMEMBERED = 10_000
 _REFUSED = "refused"

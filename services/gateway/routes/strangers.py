@@ -14,8 +14,8 @@ from services.chassis.problems import refusal
 from services.gateway.routes.streams import TOO_MANY
 
 if TYPE_CHECKING:
+    from services.chassis.addresses import Proxies
     from services.chassis.problems import Problem
-    from services.gateway.routes.addresses import Proxies
     from services.gateway.routes.limits import Paces
 
 REMEMBERED = 10_000

@@ -13,13 +13,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import SecretStr
 from starlette.requests import Request
 
+from services.chassis.addresses import Proxies
 from services.chassis.errors import Bug, Refused, Unavailable
 from services.chassis.logging import redact
 from services.chassis.targets import AllowList
 from services.gateway.adapters import door_keys, passwords
 from services.gateway.adapters.passwords import Argon2
 from services.gateway.adapters.tokens import AUDIENCE, ISSUER, TYPE, Tokens, _kid
-from services.gateway.routes.addresses import Proxies
 from tests.memory_accounts import quick_argon2
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
