@@ -114,7 +114,7 @@ async def test_both_kinds_of_queue_tell_ready_and_unacknowledged(
     await fill(models, queue, 3, taken=2)
     where = address(broker, vhost, queue.name)
     reading = await counted(lambda: api.read(where, password), (3, 2))
-    assert reading.published_total in (None, 5)
+    assert reading.published_total in (0, 5)  # its statistics come a moment later
 
 
 async def test_a_probe_tells_at_once_what_is_ready(broker, vhost, password, models, queue, passive):
